@@ -1,0 +1,1 @@
+"""Compression: pruning, distillation, quantization, data set distillation."""

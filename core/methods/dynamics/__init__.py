@@ -1,0 +1,1 @@
+"""Training dynamics: step sizes, features, sharpness, what is learnt when."""

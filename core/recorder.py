@@ -1,0 +1,303 @@
+"""What a running method calls to record. The type of a record chooses its picture.
+
+    record.scalars(step, loss=loss, accuracy=accuracy)        curves; `series` keeps several of one name apart
+    record.embedding(step, vectors, labels)                   points, (n, d) and (n,)
+    record.predictions(step, logits, labels)                  reliability diagrams, (n, classes) and (n,)
+    record.mask(step, "layer name", mask)                     pruning masks, boolean, any shape
+    record.matrix(step, "name", array)                        heat maps and histograms, any shape
+    record.images(step, "name", array)                        (n, height, width) or (n, height, width, 3) in [0, 1]
+    record.table("name", rows)                                a dict, a list of dicts or a data frame; later calls append
+    record.result(accuracy=0.97)                              the metrics that claims look at
+    record.progress(done, total)                              for the progress bar and the time left
+
+Arrays and numbers may be torch tensors on any device, numpy arrays or Python numbers. NaN and infinity are kept.
+
+A method that computes all seeds at once (BATCHED) passes scalars and results with a leading axis of the seeds, and records
+everything else through `record.seed(seed)`, which is a recorder of that seed alone.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FLUSH_SECONDS = 0.25
+FLUSH_CALLS = 50_000
+
+SCALARS = pa.schema(
+    [
+        ("seed", pa.int64()),
+        ("series", pa.dictionary(pa.int32(), pa.string())),
+        ("name", pa.dictionary(pa.int32(), pa.string())),
+        ("step", pa.int64()),
+        ("seconds", pa.float64()),
+        ("value", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class ArrayEvent:
+    """One recorded array. `seconds` counts from the start of the cell."""
+
+    seed: int
+    kind: str
+    name: str
+    step: int
+    part: str
+    seconds: float
+    array: np.ndarray
+
+
+@dataclass(frozen=True)
+class TableEvent:
+    """Rows to append to a named table."""
+
+    seed: int
+    name: str
+    rows: pa.Table
+
+
+@dataclass(frozen=True)
+class ResultEvent:
+    """One final metric of one seed."""
+
+    seed: int
+    metric: str
+    value: float
+
+
+@dataclass
+class Batch:
+    """What was recorded since the last flush, as it travels from the worker to the store."""
+
+    scalars: pa.RecordBatch | None = None
+    arrays: list[ArrayEvent] = field(default_factory=list)
+    tables: list[TableEvent] = field(default_factory=list)
+    results: list[ResultEvent] = field(default_factory=list)
+    progress: tuple[int, int] | None = None
+
+
+class Recorder:
+    """Buffers records and hands them to `sink` as batches, a few times a second and at `close`."""
+
+    def __init__(self, sink: Callable[[Batch], None], seeds: Sequence[int]) -> None:
+        self._sink = sink
+        self._seeds = tuple(seeds)
+        self._started = self._flushed = time.perf_counter()
+        self._scalars: list[tuple[tuple[int, ...], str, int, float, dict[str, Any]]] = []
+        self._batch = Batch()
+        self._views = {seed: SeedRecorder(self, (seed,)) for seed in self._seeds}
+
+    def seed(self, seed: int) -> SeedRecorder:
+        """The recorder of one seed, for methods that compute all seeds at once."""
+        return self._views[seed]
+
+    def scalars(self, step: int, *, series: str = "", **values: Any) -> None:
+        """Records named numbers at a step; with several seeds, numbers for all or one per seed in order."""
+        self._record_scalars(self._seeds, step, series, values)
+
+    def embedding(self, step: int, vectors: Any, labels: Any, *, name: str = "") -> None:
+        """Records vectors (n, d) with integer labels (n,)."""
+        self._only().embedding(step, vectors, labels, name=name)
+
+    def predictions(self, step: int, logits: Any, labels: Any, *, name: str = "") -> None:
+        """Records logits (n, classes) with integer labels (n,)."""
+        self._only().predictions(step, logits, labels, name=name)
+
+    def mask(self, step: int, layer: str, mask: Any) -> None:
+        """Records a boolean mask of any shape: True survives."""
+        self._only().mask(step, layer, mask)
+
+    def matrix(self, step: int, name: str, array: Any) -> None:
+        """Records a numeric array of any shape."""
+        self._only().matrix(step, name, array)
+
+    def images(self, step: int, name: str, array: Any) -> None:
+        """Records images (n, height, width) or (n, height, width, 3), values in [0, 1]; kept with 8 bits."""
+        self._only().images(step, name, array)
+
+    def table(self, name: str, rows: Mapping[str, Any] | Iterable[Mapping[str, Any]] | pd.DataFrame) -> None:
+        """Appends rows to a named table; a column may be a number, text or a bool."""
+        self._only().table(name, rows)
+
+    def result(self, **metrics: Any) -> None:
+        """Records final metrics; with several seeds, one number for all or one per seed in order."""
+        self._record_results(self._seeds, metrics)
+
+    def progress(self, done: int, total: int) -> None:
+        """Says how far the cell is, in any unit."""
+        self._batch.progress = (int(done), int(total))
+        self._maybe_flush(time.perf_counter())
+
+    def flush(self) -> None:
+        """Hands over what is buffered."""
+        self._flushed = time.perf_counter()
+        batch, self._batch = self._batch, Batch()
+        calls, self._scalars = self._scalars, []
+        if calls:
+            batch.scalars = _scalar_batch(calls)
+        if batch.scalars or batch.arrays or batch.tables or batch.results or batch.progress:
+            self._sink(batch)
+
+    close = flush
+
+    def _only(self) -> SeedRecorder:
+        if len(self._seeds) != 1:
+            raise ValueError(f"This cell runs the seeds {self._seeds} at once: record arrays and tables through record.seed(seed).")
+        return self._views[self._seeds[0]]
+
+    def _record_scalars(self, seeds: tuple[int, ...], step: int, series: str, values: dict[str, Any]) -> None:
+        now = time.perf_counter()
+        for name, value in values.items():
+            if type(value) is not float:
+                values[name] = _held(value)
+        self._scalars.append((seeds, series, step, now - self._started, values))
+        if now - self._flushed > FLUSH_SECONDS or len(self._scalars) >= FLUSH_CALLS:
+            self.flush()
+
+    def _record_results(self, seeds: tuple[int, ...], metrics: Mapping[str, Any]) -> None:
+        for metric, value in metrics.items():
+            for seed, number in zip(seeds, _per_seed(value, len(seeds), metric), strict=True):
+                self._batch.results.append(ResultEvent(seed, metric, number))
+        self._maybe_flush(time.perf_counter())
+
+    def _record_array(self, seed: int, kind: str, name: str, step: int, part: str, array: np.ndarray) -> None:
+        now = time.perf_counter()
+        self._batch.arrays.append(ArrayEvent(seed, kind, name, int(step), part, now - self._started, array))
+        self._maybe_flush(now)
+
+    def _record_table(self, seed: int, name: str, rows: pa.Table) -> None:
+        self._batch.tables.append(TableEvent(seed, name, rows))
+        self._maybe_flush(time.perf_counter())
+
+    def _maybe_flush(self, now: float) -> None:
+        if now - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+
+class SeedRecorder:
+    """Records of one seed. Made by Recorder.seed."""
+
+    def __init__(self, recorder: Recorder, seeds: tuple[int]) -> None:
+        self._recorder = recorder
+        self._seeds = seeds
+
+    def scalars(self, step: int, *, series: str = "", **values: Any) -> None:
+        self._recorder._record_scalars(self._seeds, step, series, values)
+
+    def embedding(self, step: int, vectors: Any, labels: Any, *, name: str = "") -> None:
+        points = _array(vectors, np.float32)
+        self._arrays("embedding", name, step, vectors=_expect(points, 2, "vectors (n, d)"), labels=_array(labels, np.int32))
+
+    def predictions(self, step: int, logits: Any, labels: Any, *, name: str = "") -> None:
+        scores = _array(logits, np.float32)
+        self._arrays("predictions", name, step, logits=_expect(scores, 2, "logits (n, classes)"), labels=_array(labels, np.int32))
+
+    def mask(self, step: int, layer: str, mask: Any) -> None:
+        self._arrays("mask", layer, step, mask=_array(mask, np.bool_))
+
+    def matrix(self, step: int, name: str, array: Any) -> None:
+        self._arrays("matrix", name, step, values=_array(array))
+
+    def images(self, step: int, name: str, array: Any) -> None:
+        pixels = _array(array, np.float32)
+        if pixels.ndim not in (3, 4) or (pixels.ndim == 4 and pixels.shape[-1] != 3):
+            raise ValueError(
+                f"images {name!r} have the shape {pixels.shape}; expected (n, height, width) or (n, height, width, 3)."
+            )
+        self._arrays("images", name, step, pixels=np.round(255 * np.clip(np.nan_to_num(pixels), 0, 1)).astype(np.uint8))
+
+    def table(self, name: str, rows: Mapping[str, Any] | Iterable[Mapping[str, Any]] | pd.DataFrame) -> None:
+        if isinstance(rows, Mapping):
+            rows = [rows]
+        if hasattr(rows, "to_dict"):
+            frame = pa.Table.from_pandas(rows, preserve_index=False)
+        else:
+            frame = pa.Table.from_pylist([{key: _plain(value) for key, value in row.items()} for row in rows])
+        reserved = {"arm", "seed"} & set(frame.column_names)
+        if reserved:
+            raise ValueError(
+                f"The table {name!r} has a column {', '.join(sorted(reserved))}; every table gets arm and seed by itself."
+            )
+        self._recorder._record_table(self._seeds[0], name, frame)
+
+    def result(self, **metrics: Any) -> None:
+        self._recorder._record_results(self._seeds, metrics)
+
+    def _arrays(self, kind: str, name: str, step: int, **parts: np.ndarray) -> None:
+        lengths = {part: len(array) for part, array in parts.items()} if len(parts) > 1 else {}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"{kind} at step {step}: {' and '.join(f'{n} {part}' for part, n in lengths.items())} do not match.")
+        for part, array in parts.items():
+            self._recorder._record_array(self._seeds[0], kind, name, step, part, array)
+
+
+def _held(value: Any) -> Any:
+    """A number now, or a copy that nobody changes until the flush: reading it from a GPU would stall the loop."""
+    if hasattr(value, "detach"):
+        value = value.detach()
+        return value.clone() if value.device.type != "cpu" or value.numel() > 1 else value.item()
+    return np.array(value, dtype=float) if hasattr(value, "__len__") else float(value)
+
+
+def _per_seed(value: Any, seeds: int, name: str) -> list[float]:
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().double().numpy()
+    numbers = np.asarray(value, dtype=float).reshape(-1)
+    if len(numbers) not in (1, seeds):
+        raise ValueError(f"{name} has {len(numbers)} values; expected one, or one for each of the {seeds} seeds.")
+    return [float(number) for number in np.broadcast_to(numbers, (seeds,))]
+
+
+def _scalar_batch(calls: list[tuple[tuple[int, ...], str, int, float, dict[str, Any]]]) -> pa.RecordBatch:
+    seed, series, name, step, seconds, value = [], [], [], [], [], []
+    for seeds, group, at, moment, values in calls:
+        for key, number in values.items():
+            numbers = (number,) if type(number) is float and len(seeds) == 1 else _per_seed(number, len(seeds), key)
+            for one, x in zip(seeds, numbers, strict=True):
+                seed.append(one)
+                series.append(group)
+                name.append(key)
+                step.append(at)
+                seconds.append(moment)
+                value.append(x)
+    columns = [
+        pa.array(seed, pa.int64()),
+        pa.array(series, pa.string()).dictionary_encode(),
+        pa.array(name, pa.string()).dictionary_encode(),
+        pa.array(step, pa.int64()),
+        pa.array(seconds, pa.float64()),
+        pa.array(value, pa.float64()),
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=SCALARS)
+
+
+def _array(value: Any, dtype: Any = None) -> np.ndarray:
+    """A copy in numpy, in 32 bits where none is asked for and it was floating."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = (value.float() if value.is_floating_point() else value).numpy()
+    array = np.array(value, dtype=dtype)
+    return array.astype(np.float32) if dtype is None and array.dtype.kind == "f" else array
+
+
+def _expect(array: np.ndarray, dimensions: int, what: str) -> np.ndarray:
+    if array.ndim != dimensions:
+        raise ValueError(f"Expected {what}, got the shape {array.shape}.")
+    return array
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item"):
+        value = value.item()
+    return math.nan if value is None else value

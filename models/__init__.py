@@ -1,0 +1,1 @@
+"""Torch networks that methods share, one architecture a file."""
