@@ -140,6 +140,7 @@ class ParamSpec:
         return self._parse_one(value, value)
 
     def _parse_one(self, value: Any, given: Any) -> Any:
+        parsed: Any
         if self.kind is bool:
             parsed = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(str(value).lower())
             if parsed is None:
@@ -169,12 +170,13 @@ def param_specs(params_class: type) -> dict[str, ParamSpec]:
     """The parameters of a Params dataclass, by name, in order."""
     specs = {}
     for item in dataclasses.fields(params_class):
-        many = isinstance(item.default, tuple)
-        sample = item.default[0] if many else item.default
+        default: Any = item.default
+        many = isinstance(default, tuple)
+        sample = default[0] if many else default
         meta = item.metadata
         choices = tuple(meta["choices"]) if meta["choices"] else None
         specs[item.name] = ParamSpec(
-            item.name, type(sample), many, item.default, meta["help"], meta["low"], meta["high"], choices, meta["unit"]
+            item.name, type(sample), many, default, meta["help"], meta["low"], meta["high"], choices, meta["unit"]
         )
     return specs
 

@@ -92,7 +92,7 @@ def _declarations(path: Path) -> dict[str, Any]:
     kept: list[ast.stmt] = []
     for node in reversed(tree.body):
         match node:
-            case ast.ImportFrom(module=module) if module in LIGHT_MODULES:
+            case ast.ImportFrom(module=origin) if origin in LIGHT_MODULES:
                 kept.append(node)
             case ast.Import(names=[ast.alias(name=name)]) if name in LIGHT_MODULES:
                 kept.append(node)
