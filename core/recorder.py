@@ -87,6 +87,15 @@ class Batch:
     progress: tuple[int, int] | None = None
 
 
+@dataclass
+class Calls:
+    """Buffered calls of `scalars` that name the same values for the same seeds: `values` holds one a name, call by call."""
+
+    steps: list[int] = field(default_factory=list)
+    moments: list[float] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+
+
 class Recorder:
     """Buffers records and hands them to `sink` as batches, a few times a second and at `close`."""
 
@@ -94,7 +103,7 @@ class Recorder:
         self._sink = sink
         self._seeds = tuple(seeds)
         self._started = self._flushed = time.perf_counter()
-        self._scalars: list[tuple[tuple[int, ...], str, int, float, dict[str, Any]]] = []
+        self._scalars: dict[tuple[tuple[int, ...], str, tuple[str, ...]], Calls] = {}  # by seeds, series and names
         self._batch = Batch()
         self._views = {seed: SeedRecorder(self, (seed,)) for seed in self._seeds}
 
@@ -143,9 +152,10 @@ class Recorder:
         """Hands over what is buffered."""
         self._flushed = time.perf_counter()
         batch, self._batch = self._batch, Batch()
-        calls, self._scalars = self._scalars, []
-        if calls:
-            batch.scalars = _scalar_batch(calls)
+        scalars, self._scalars = self._scalars, {}
+        if scalars:
+            groups = [_columns(*key, calls, self._started) for key, calls in scalars.items()]
+            batch.scalars = pa.concat_batches(groups)
         if batch.scalars or batch.arrays or batch.tables or batch.results or batch.progress:
             self._sink(batch)
 
@@ -160,9 +170,15 @@ class Recorder:
         now = time.perf_counter()
         for name, value in values.items():
             if type(value) is not float:
-                values[name] = _held(value)
-        self._scalars.append((seeds, series, step, now - self._started, values))
-        if now - self._flushed > FLUSH_SECONDS or len(self._scalars) >= FLUSH_CALLS:
+                values[name] = _held(value, len(seeds), name)
+        key = (seeds, series, tuple(values))
+        calls = self._scalars.get(key)
+        if calls is None:
+            calls = self._scalars[key] = Calls()
+        calls.steps.append(step)
+        calls.moments.append(now)
+        calls.values.extend(values.values())
+        if now - self._flushed > FLUSH_SECONDS or len(calls.steps) >= FLUSH_CALLS:
             self.flush()
 
     def _record_results(self, seeds: tuple[int, ...], metrics: Mapping[str, Any]) -> None:
@@ -242,44 +258,49 @@ class SeedRecorder:
             self._recorder._record_array(self._seeds[0], kind, name, step, part, array)
 
 
-def _held(value: Any) -> Any:
+def _held(value: Any, seeds: int, name: str) -> Any:
     """A number now, or a copy that nobody changes until the flush: reading it from a GPU would stall the loop."""
     if hasattr(value, "detach"):
+        _expect_per_seed(value.numel(), seeds, name)
         value = value.detach()
-        return value.clone() if value.device.type != "cpu" or value.numel() > 1 else value.item()
-    return np.array(value, dtype=float) if hasattr(value, "__len__") else float(value)
+        return value.clone() if value.device.type != "cpu" or value.numel() > 1 else float(value)
+    if hasattr(value, "__len__"):
+        return _per_seed(value, seeds, name)
+    return float(value)
 
 
-def _per_seed(value: Any, seeds: int, name: str) -> list[float]:
+def _per_seed(value: Any, seeds: int, name: str) -> np.ndarray:
+    """A copy as (seeds,) numbers."""
     if hasattr(value, "detach"):
         value = value.detach().cpu().double().numpy()
-    numbers = np.asarray(value, dtype=float).reshape(-1)
-    if len(numbers) not in (1, seeds):
-        raise ValueError(f"{name} has {len(numbers)} values; expected one, or one for each of the {seeds} seeds.")
-    return [float(number) for number in np.broadcast_to(numbers, (seeds,))]
+    numbers = np.array(value, dtype=float).reshape(-1)
+    _expect_per_seed(len(numbers), seeds, name)
+    return np.broadcast_to(numbers, (seeds,))
 
 
-def _scalar_batch(calls: list[tuple[tuple[int, ...], str, int, float, dict[str, Any]]]) -> pa.RecordBatch:
-    seed, series, name, step, seconds, value = [], [], [], [], [], []
-    for seeds, group, at, moment, values in calls:
-        for key, number in values.items():
-            numbers = (number,) if type(number) is float and len(seeds) == 1 else _per_seed(number, len(seeds), key)
-            for one, x in zip(seeds, numbers, strict=True):
-                seed.append(one)
-                series.append(group)
-                name.append(key)
-                step.append(at)
-                seconds.append(moment)
-                value.append(x)
+def _expect_per_seed(count: int, seeds: int, name: str) -> None:
+    if count not in (1, seeds):
+        raise ValueError(f"{name} has {count} values; expected one, or one for each of the {seeds} seeds.")
+
+
+def _columns(seeds: tuple[int, ...], series: str, names: tuple[str, ...], calls: Calls, started: float) -> pa.RecordBatch:
+    """One row a call, name and seed, in that order."""
+    if all(type(value) is float for value in calls.values):
+        numbers = np.repeat(np.array(calls.values, dtype=float), len(seeds))
+    else:
+        each = names * len(calls.steps)
+        numbers = np.concatenate([_per_seed(value, len(seeds), name) for value, name in zip(calls.values, each, strict=True)])
+    rows = len(names) * len(seeds)  # of one call
+    index = np.repeat(np.arange(len(names), dtype=np.int32), len(seeds))
     columns = [
-        pa.array(seed, pa.int64()),
-        pa.array(series, pa.string()).dictionary_encode(),
-        pa.array(name, pa.string()).dictionary_encode(),
-        pa.array(step, pa.int64()),
-        pa.array(seconds, pa.float64()),
-        pa.array(value, pa.float64()),
+        np.tile(np.array(seeds, dtype=np.int64), len(calls.steps) * len(names)),
+        pa.DictionaryArray.from_arrays(np.zeros(len(numbers), np.int32), [series]),
+        pa.DictionaryArray.from_arrays(np.tile(index, len(calls.steps)), names),
+        np.repeat(np.array(calls.steps, dtype=np.int64), rows),
+        np.repeat(np.array(calls.moments) - started, rows),
+        numbers,
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=SCALARS)
+    return pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=SCALARS)
 
 
 def _array(value: Any, dtype: Any = None) -> np.ndarray:
