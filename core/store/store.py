@@ -1,0 +1,258 @@
+"""Reading and writing runs. Readers get data frames with at most what a chart can show; see schema.sql for the tables."""
+
+from __future__ import annotations
+
+import json
+import threading
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from core.store.database import StoreError, connect
+from core.store.writer import Writer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EXPORTS = {table: f"SELECT * FROM {table} WHERE run = $run" for table in ("runs", "cells", "arrays", "results", "verdicts")} | {
+    "scalars": """SELECT run, arm, seed, series, name, step, seconds, value FROM scalars JOIN curves USING (curve)
+                  WHERE run = $run ORDER BY arm, seed, series, name, step"""
+}
+RUN_COLUMNS = "run, slug, preset, status, created, started, finished, seconds, device, spec, machine, message"
+
+
+class Store:
+    """An open store. Reading methods may be called from any thread."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+        self.path = path
+        self._connection = connection
+        self._threads = threading.local()
+        self._write_lock = threading.Lock()
+
+    @classmethod
+    def open(cls, path: str | Path) -> Store:
+        """Opens or creates the store; runs that a crash left unfinished become `interrupted`. Raises: StoreError."""
+        path = Path(path)
+        store = cls(connect(path), path)
+        with store.writing() as writer:
+            writer.interrupt_unfinished()
+        return store
+
+    def close(self) -> None:
+        """Closes the file; what was committed stays."""
+        self._connection.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[Writer]:
+        """One transaction: all of it is kept, or nothing. Raises: StoreError where the disk refuses."""
+        with self._write_lock:
+            cursor = self._cursor()
+            cursor.execute("BEGIN")
+            try:
+                yield Writer(cursor)
+                cursor.execute("COMMIT")
+            except BaseException as error:
+                with suppress(duckdb.Error):  # a failed COMMIT has rolled back by itself
+                    cursor.execute("ROLLBACK")
+                if isinstance(error, duckdb.Error):
+                    raise StoreError(f"The store {self.path} could not be written: {str(error).splitlines()[0]}") from error
+                raise
+
+    # --- runs -------------------------------------------------------------------------------------------------------
+
+    def runs(self, slug: str | None = None, status: str | None = None) -> pd.DataFrame:
+        """All runs, newest first; `spec` and `machine` are JSON text."""
+        return self._frame(
+            f"""SELECT {RUN_COLUMNS} FROM runs
+                WHERE ($slug IS NULL OR slug = $slug) AND ($status IS NULL OR status = $status) ORDER BY created DESC""",
+            {"slug": slug, "status": status},
+        )
+
+    def run(self, run: str) -> dict[str, Any] | None:
+        """One run's row, with `spec` and `machine` decoded; None where there is none."""
+        rows = self._rows(f"SELECT {RUN_COLUMNS} FROM runs WHERE run = $run", {"run": run})
+        if not rows:
+            return None
+        found = dict(zip(RUN_COLUMNS.split(", "), rows[0], strict=True))
+        return found | {"spec": json.loads(found["spec"]), "machine": json.loads(found["machine"] or "null")}
+
+    def latest(self, slug: str, status: str = "completed") -> str | None:
+        """The newest run of a paper in that status."""
+        rows = self._rows(
+            "SELECT run FROM runs WHERE slug = $slug AND status = $status ORDER BY finished DESC, created DESC LIMIT 1",
+            {"slug": slug, "status": status},
+        )
+        return rows[0][0] if rows else None
+
+    def cells(self, run: str) -> pd.DataFrame:
+        """The cells of a run: cell, arm, seeds, status, done, total, seconds, message."""
+        return self._frame("SELECT * EXCLUDE (run) FROM cells WHERE run = $run ORDER BY cell", {"run": run})
+
+    # --- what was recorded ------------------------------------------------------------------------------------------
+
+    def scalar_names(self, run: str) -> list[str]:
+        """The names of a run's curves."""
+        return [name for (name,) in self._rows("SELECT DISTINCT name FROM curves WHERE run = $run ORDER BY name", {"run": run})]
+
+    def curves(self, run: str, name: str, points: int = 400, x: str = "step", log: bool = False) -> pd.DataFrame:
+        """The curves of one name, by x ("step" or "seconds"): arm, seed, series, x under its name, value.
+
+        A curve of more than `points` points is cut along x (its logarithm with `log`) into points/2 bins that each keep their
+        lowest and highest point, so that no spike is lost; its ends and points that are not finite are kept too.
+        """
+        if x not in ("step", "seconds"):
+            raise ValueError(f"x is {x!r}; allowed: step, seconds.")
+        position = f"ln(1 + {x})" if log else x
+        return self._frame(
+            f"""
+            WITH chosen AS (SELECT * FROM curves WHERE run = $run AND name = $name),
+            extent AS (
+                SELECT curve, count(*) AS n, min({position})::DOUBLE AS low, max({position})::DOUBLE AS high, min({x}) AS first,
+                       max({x}) AS last
+                FROM scalars WHERE curve IN (SELECT curve FROM chosen) GROUP BY curve),
+            points AS (
+                SELECT scalars.*, n, first, last,
+                       (({position} - low) / greatest(high - low, 1e-9) * ($points // 2 - 1))::INTEGER AS bin
+                FROM scalars JOIN extent USING (curve)),
+            kept AS (
+                SELECT curve, {x}, value FROM points WHERE n <= $points OR NOT isfinite(value) OR {x} = first OR {x} = last
+                UNION
+                SELECT curve, unnest([arg_min({x}, value), arg_max({x}, value)]), unnest([min(value), max(value)])
+                FROM points WHERE n > $points AND isfinite(value) GROUP BY curve, bin)
+            SELECT arm, seed, series, {x}, value FROM kept JOIN chosen USING (curve) ORDER BY arm, seed, series, {x}""",
+            {"run": run, "name": name, "points": points},
+        )
+
+    def table_names(self, run: str) -> list[str]:
+        """The names of a run's tables."""
+        return [name for (name,) in self._rows("SELECT DISTINCT name FROM tables WHERE run = $run ORDER BY name", {"run": run})]
+
+    def table(self, run: str, name: str) -> pd.DataFrame:
+        """A recorded table with the columns arm and seed in front; empty where nothing was recorded."""
+        pieces = []
+        query = "SELECT arm, seed, rows FROM tables WHERE run = $run AND name = $name ORDER BY arm, seed, rowid"
+        for arm, seed, rows in self._rows(query, {"run": run, "name": name}):
+            piece = pa.ipc.open_stream(rows).read_all()
+            keys = [pa.array([arm] * len(piece), pa.string()), pa.array([seed] * len(piece), pa.int64())]
+            pieces.append(pa.table([*keys, *piece.columns], names=["arm", "seed", *piece.column_names]))
+        if not pieces:
+            return pa.table({"arm": pa.array([], pa.string()), "seed": pa.array([], pa.int64())}).to_pandas()
+        return pa.concat_tables(pieces, promote_options="permissive").to_pandas()
+
+    def array_index(self, run: str) -> pd.DataFrame:
+        """What arrays there are, without their data."""
+        return self._frame(
+            """SELECT arm, seed, kind, name, step, part, seconds, dtype, shape FROM arrays
+               WHERE run = $run ORDER BY arm, seed, step, rowid""",
+            {"run": run},
+        )
+
+    def arrays(
+        self,
+        run: str,
+        kind: str,
+        name: str | None = None,
+        arm: str | None = None,
+        seed: int | None = None,
+        step: int | None = None,
+    ) -> pd.DataFrame:
+        """Recorded arrays, in order: arm, seed, kind, name, step, part, array."""
+        import pandas as pd
+
+        rows = self._rows(
+            """SELECT arm, seed, kind, name, step, part, dtype, shape, data FROM arrays
+               WHERE run = $run AND kind = $kind AND ($name IS NULL OR name = $name) AND ($arm IS NULL OR arm = $arm)
+                 AND ($seed IS NULL OR seed = $seed) AND ($step IS NULL OR step = $step) ORDER BY arm, seed, step, rowid""",
+            {"run": run, "kind": kind, "name": name, "arm": arm, "seed": seed, "step": step},
+        )
+        rows = [(*row[:6], decode_array(*row[6:])) for row in rows]
+        return pd.DataFrame(rows, columns=["arm", "seed", "kind", "name", "step", "part", "array"])
+
+    def results(self, run: str) -> pd.DataFrame:
+        """The final metrics: one row per arm and seed, one column a metric."""
+        long = self._frame("SELECT arm, seed, metric, value FROM results WHERE run = $run ORDER BY rowid", {"run": run})
+        if long.empty:
+            return long[["arm", "seed"]]
+        order = list(dict.fromkeys(long["metric"]))
+        wide = long.pivot_table(index=["arm", "seed"], columns="metric", values="value", aggfunc="last", sort=False, dropna=False)
+        return wide[order].reset_index().rename_axis(columns=None)
+
+    def verdicts(self, run: str) -> pd.DataFrame:
+        """The verdicts in the order of the claims: claim, text, verdict, effect, low, high, n, smallest, unit, detail."""
+        return self._frame("SELECT * EXCLUDE (run) FROM verdicts WHERE run = $run ORDER BY rowid", {"run": run})
+
+    def seconds_of(self, slug: str, preset: str, device: str) -> float | None:
+        """How long the newest completed run of a preset took on this machine."""
+        rows = self._rows(
+            """SELECT seconds FROM runs WHERE slug = $slug AND preset = $preset AND device = $device AND status = 'completed'
+               ORDER BY finished DESC LIMIT 1""",
+            {"slug": slug, "preset": preset, "device": device},
+        )
+        return rows[0][0] if rows else None
+
+    def export(self, run: str, folder: str | Path) -> list[Path]:
+        """Writes a run as Parquet, a file a table, and the results also as CSV and JSON. Raises: KeyError: no such run."""
+        folder = Path(folder)
+        row = self.run(run)
+        if row is None:
+            raise KeyError(f"There is no run {run!r}.")
+        folder.mkdir(parents=True, exist_ok=True)
+        written = []
+        for table, query in EXPORTS.items():
+            path = folder / f"{table}.parquet"
+            pq.write_table(self._arrow(query, {"run": run}), path, compression="zstd")
+            written.append(path)
+        for name in self.table_names(run):
+            path = folder / f"table {_file_name(name)}.parquet"
+            self.table(run, name).to_parquet(path, index=False)
+            written.append(path)
+        results = self.results(run)
+        results.to_csv(folder / "results.csv", index=False)
+        summary = {
+            **{key: value.isoformat() if isinstance(value, datetime) else value for key, value in row.items()},
+            "results": _records(results),
+            "verdicts": _records(self.verdicts(run)),
+        }
+        (folder / "results.json").write_text(json.dumps(summary, indent=2), encoding="utf-8")
+        return [*written, folder / "results.csv", folder / "results.json"]
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        """This thread's own cursor: DuckDB's connections are not shared between threads."""
+        if not hasattr(self._threads, "cursor"):
+            self._threads.cursor = self._connection.cursor()
+        return self._threads.cursor
+
+    def _rows(self, query: str, params: dict[str, Any]) -> list[tuple[Any, ...]]:
+        return self._cursor().execute(query, params).fetchall()
+
+    def _frame(self, query: str, params: dict[str, Any]) -> pd.DataFrame:
+        return self._cursor().execute(query, params).df()
+
+    def _arrow(self, query: str, params: dict[str, Any]) -> pa.Table:
+        return self._cursor().sql(query, params=params).to_arrow_table()
+
+
+def decode_array(dtype: str, shape: Sequence[int], data: bytes) -> np.ndarray:
+    """The inverse of core.store.writer.encode_array."""
+    raw = np.frombuffer(zlib.decompress(data), dtype=np.uint8 if dtype == "bool" else dtype)
+    if dtype == "bool":
+        return np.unpackbits(raw, count=int(np.prod(shape))).astype(bool).reshape(shape)
+    return raw.reshape(shape)
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows for JSON, which knows no NaN."""
+    return json.loads(frame.to_json(orient="records", double_precision=15))
+
+
+def _file_name(name: str) -> str:
+    return "".join(character if character.isalnum() or character in "-_. " else "_" for character in name)

@@ -1,0 +1,124 @@
+"""What can be written, inside a transaction that Store.writing opens."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+UNFINISHED = ("queued", "running")
+
+
+class Writer:
+    """Inserts and updates of one transaction."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        self._cursor = cursor
+
+    def add_run(
+        self, run: str, slug: str, preset: str, spec: Mapping[str, Any], device: str, cells: Sequence[tuple[str, Sequence[int]]]
+    ) -> None:
+        """A queued run and its queued cells (arm, seeds); an earlier run of the same identity is replaced."""
+        self.delete_run(run)
+        self._cursor.execute(
+            "INSERT INTO runs (run, slug, preset, spec, status, created, device) VALUES (?, ?, ?, ?, 'queued', ?, ?)",
+            [run, slug, preset, json.dumps(spec), _now(), device],
+        )
+        for number, (arm, seeds) in enumerate(cells):
+            self._cursor.execute(
+                "INSERT INTO cells (run, cell, arm, seeds, status) VALUES (?, ?, ?, ?, 'queued')", [run, number, arm, list(seeds)]
+            )
+
+    def delete_run(self, run: str) -> None:
+        """Removes a run and all that it recorded."""
+        self._cursor.execute("DELETE FROM scalars WHERE curve IN (SELECT curve FROM curves WHERE run = ?)", [run])
+        for table in ("verdicts", "results", "tables", "arrays", "curves", "cells", "runs"):
+            self._cursor.execute(f"DELETE FROM {table} WHERE run = ?", [run])
+
+    def start_run(self, run: str, machine: Mapping[str, Any]) -> None:
+        """The first of its cells has begun."""
+        self._cursor.execute(
+            "UPDATE runs SET status = 'running', started = ?, machine = ? WHERE run = ?", [_now(), json.dumps(machine), run]
+        )
+
+    def finish_run(self, run: str, status: str, seconds: float | None, message: str = "") -> None:
+        """The run ended as `status`."""
+        self._cursor.execute(
+            "UPDATE runs SET status = ?, finished = ?, seconds = ?, message = ? WHERE run = ?",
+            [status, _now(), seconds, message, run],
+        )
+
+    def set_cell(self, run: str, cell: int, status: str, seconds: float | None = None, message: str = "") -> None:
+        """A cell's new status."""
+        self._cursor.execute(
+            "UPDATE cells SET status = ?, seconds = ?, message = ? WHERE run = ? AND cell = ?",
+            [status, seconds, message, run, cell],
+        )
+
+    def set_progress(self, run: str, cell: int, done: int, total: int) -> None:
+        """How far a cell is."""
+        self._cursor.execute("UPDATE cells SET done = ?, total = ? WHERE run = ? AND cell = ?", [done, total, run, cell])
+
+    def add_scalars(self, run: str, arm: str, scalars: pa.RecordBatch | pa.Table) -> None:
+        """Appends curves: an Arrow batch with seed, series, name, step, seconds, value."""
+        self._cursor.register("incoming", pa.table(scalars) if isinstance(scalars, pa.RecordBatch) else scalars)
+        self._cursor.execute(
+            """INSERT INTO curves (run, arm, seed, series, name)
+               SELECT DISTINCT $run, $arm, seed, series, name FROM incoming
+               WHERE NOT EXISTS (SELECT 1 FROM curves WHERE run = $run AND arm = $arm AND curves.seed = incoming.seed
+                                 AND curves.series = incoming.series AND curves.name = incoming.name)""",
+            {"run": run, "arm": arm},
+        )
+        self._cursor.execute(
+            """INSERT INTO scalars SELECT curve, step, seconds, value
+               FROM incoming JOIN curves USING (seed, series, name) WHERE run = ? AND arm = ?""",
+            [run, arm],
+        )
+        self._cursor.unregister("incoming")
+
+    def add_array(self, run: str, arm: str, event: Any) -> None:
+        """Appends a recorded array (a core.recorder.ArrayEvent)."""
+        dtype, shape, data = encode_array(event.array)
+        row = [run, arm, event.seed, event.kind, event.name, event.step, event.part, event.seconds, dtype, shape, data]
+        self._cursor.execute(f"INSERT INTO arrays VALUES ({', '.join('?' * len(row))})", row)
+
+    def add_table(self, run: str, arm: str, seed: int, name: str, rows: pa.Table) -> None:
+        """Appends rows to a named table."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, rows.schema) as stream:
+            stream.write_table(rows)
+        self._cursor.execute("INSERT INTO tables VALUES (?, ?, ?, ?, ?)", [run, arm, seed, name, sink.getvalue().to_pybytes()])
+
+    def add_result(self, run: str, arm: str, seed: int, metric: str, value: float) -> None:
+        """Appends one final metric."""
+        self._cursor.execute("INSERT INTO results VALUES (?, ?, ?, ?, ?)", [run, arm, seed, metric, value])
+
+    def set_verdicts(self, run: str, verdicts: Iterable[Mapping[str, Any]]) -> None:
+        """Replaces the verdicts of a run."""
+        self._cursor.execute("DELETE FROM verdicts WHERE run = ?", [run])
+        for verdict in verdicts:
+            columns = ("claim", "text", "verdict", "effect", "low", "high", "n", "smallest", "unit", "detail")
+            self._cursor.execute(
+                "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [run, *(verdict[column] for column in columns)]
+            )
+
+    def interrupt_unfinished(self) -> None:
+        """Marks what a crash left unfinished."""
+        for table in ("runs", "cells"):
+            self._cursor.execute(f"UPDATE {table} SET status = 'interrupted' WHERE status IN {UNFINISHED}")
+
+
+def encode_array(array: np.ndarray) -> tuple[str, list[int], bytes]:
+    """dtype, shape and compressed bytes of an array; booleans are packed, eight to a byte."""
+    raw = np.packbits(array) if array.dtype == np.bool_ else np.ascontiguousarray(array)
+    return array.dtype.name, list(array.shape), zlib.compress(raw.tobytes(), level=1)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(tzinfo=None)
