@@ -1,0 +1,21 @@
+"""What all tests share: one thread for numbers that repeat, and what happens where there is no browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; the same for the processes that tests start
+
+BROWSER_TESTS = Path(__file__).parent / "browser"
+NO_CHROMIUM = "Chromium is not installed, so the app was not tried in a browser. Install Debian's package chromium."
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if BROWSER_TESTS in item.path.parents and not shutil.which("chromium"):
+        if os.environ.get("CI"):
+            pytest.fail(NO_CHROMIUM, pytrace=False)
+        pytest.skip(NO_CHROMIUM)
