@@ -132,11 +132,10 @@ class ParamSpec:
             ParameterError: not of the type, not finite, or outside what is allowed.
         """
         if self.many:
-            if isinstance(value, str):
-                value = [part.strip() for part in value.split(",") if part.strip()]
-            if not isinstance(value, (list, tuple)) or not value:
+            items = [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+            if not isinstance(items, (list, tuple)) or not items:
                 raise self._refuse(value)
-            return tuple(self._parse_one(item, value) for item in value)
+            return tuple(self._parse_one(item, value) for item in items)
         return self._parse_one(value, value)
 
     def _parse_one(self, value: Any, given: Any) -> Any:
