@@ -1,4 +1,5 @@
-"""Finds the papers: every core/methods/<family>/<paper>.py is one.
+"""Finds the papers: every core/methods/<family>/<paper>.py is one, and so is every <family>/<paper>.py in the folder that
+PROVING_GROUND_PAPERS names, for papers of one's own.
 
 `catalogue()` reads only the declarations, without importing torch or anything else that a paper computes with, so that a page
 can list all papers at once. `load(slug)` imports the file itself and is what runs it.
@@ -8,6 +9,9 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
+import os
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,7 +33,9 @@ class UnknownMethod(KeyError):
 @cache
 def paths() -> dict[str, Path]:
     """Slug to file. The file's name is the slug with underscores."""
-    files = (path for family in FAMILIES for path in sorted((FOLDER / family).glob("*.py")))
+    own = os.environ.get("PROVING_GROUND_PAPERS")
+    folders = [FOLDER, *([Path(own)] if own else [])]
+    files = (path for folder in folders for family in FAMILIES for path in sorted((folder / family).glob("*.py")))
     return {path.stem.replace("_", "-"): path for path in files if path.stem != "__init__"}
 
 
@@ -46,7 +52,14 @@ def catalogue() -> dict[str, Method]:
 def load(slug: str) -> Method:
     """The paper itself, imported. Raises: UnknownMethod."""
     path = _path(slug)
-    module = importlib.import_module(f"core.methods.{path.parent.name}.{path.stem}")
+    name = f"core.methods.{path.parent.name}.{path.stem}"
+    if path.is_relative_to(FOLDER):
+        return _assemble(vars(importlib.import_module(name)), path)
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up there
+    spec.loader.exec_module(module)
     return _assemble(vars(module), path)
 
 

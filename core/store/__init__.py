@@ -10,5 +10,6 @@ shown is there after a crash.
 
 from core.store.database import StoreError, default_path
 from core.store.store import Store
+from core.store.writer import Writer
 
-__all__ = ["Store", "StoreError", "default_path"]
+__all__ = ["Store", "StoreError", "Writer", "default_path"]

@@ -1,0 +1,117 @@
+"""What is to be run. Its content is its name: the same experiment is the same run, wherever it is asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.methods import registry
+from core.methods.base import Method, ParameterError
+
+
+@dataclass(frozen=True)
+class Spec:
+    """An experiment, complete: nothing that changes its numbers is left out. Made by `make_spec`."""
+
+    slug: str
+    preset: str
+    params: Mapping[str, Any]
+    arms: tuple[str, ...]
+    seeds: tuple[int, ...]
+    device: str
+    source: str  # digest of the paper's file
+    overrides: tuple[tuple[str, str], ...] = ()  # what differs from the preset, for the command line
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """As kept in the store."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    @property
+    def run(self) -> str:
+        """The run's identity: a hash of everything that decides the numbers."""
+        deciding = {key: value for key, value in self.content.items() if key not in ("preset", "overrides")}
+        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def command(self) -> str:
+        """The command line that runs the same."""
+        method = registry.declared(self.slug)
+        words = ["python", "-m", "core", "run", self.slug, "--preset", self.preset]
+        if self.seeds != method.preset(self.preset).seeds:
+            words += ["--seeds", ",".join(map(str, self.seeds)) + ("," if len(self.seeds) == 1 else "")]
+        if self.arms != method.with_needed(method.default_arms(self.preset)):
+            words += ["--arms", ",".join(self.arms)]
+        for name, value in self.overrides:
+            words += ["--set", f"{name}={value}"]
+        return shlex.join([*words, "--device", self.device])
+
+    def cells(self) -> list[tuple[str, tuple[int, ...]]]:
+        """(arm, seeds) of every cell: those that others come after first, then seed by seed."""
+        method = registry.declared(self.slug)
+        needed = {name for arm in self.arms for name in method.arm(arm).after}
+        groups = [self.seeds] if method.batched else [(seed,) for seed in self.seeds]
+        first = [(arm, group) for group in groups for arm in self.arms if arm in needed]
+        return first + [(arm, group) for group in groups for arm in self.arms if arm not in needed]
+
+
+def make_spec(
+    slug: str,
+    preset: str = "quick",
+    params: Mapping[str, Any] | None = None,
+    arms: Sequence[str] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    device: str = "cpu",
+) -> Spec:
+    """A checked spec.
+
+    Args:
+        params: what differs from the preset; values may be text.
+        arms: names; those that they come after are added.
+        seeds: the seeds themselves, or how many: the preset's own first, then the numbers that follow.
+
+    Raises:
+        UnknownMethod, ParameterError: with the sentence to show.
+    """
+    method = registry.declared(slug)
+    values = method.make_params(preset, params)
+    chosen = method.with_needed(arms or method.default_arms(preset))
+    specs = method.params
+    return Spec(
+        slug=slug,
+        preset=preset,
+        params={name: _plain(value) for name, value in dataclasses.asdict(values).items()},
+        arms=chosen,
+        seeds=_seeds(method, preset, seeds),
+        device=device,
+        source=hashlib.sha256(Path(method.source).read_bytes()).hexdigest()[:12],
+        overrides=tuple((name, _text(specs[name].parse(value))) for name, value in (params or {}).items()),
+    )
+
+
+def _seeds(method: Method, preset: str, seeds: int | Sequence[int] | None) -> tuple[int, ...]:
+    own = method.preset(preset).seeds
+    if seeds is None:
+        return own
+    if isinstance(seeds, int):
+        if not 1 <= seeds <= 1000:
+            raise ParameterError(f"seeds is {seeds}; allowed: a number of seeds from 1 to 1000.")
+        more = range(max(own) + 1, max(own) + 1 + max(0, seeds - len(own)))
+        return (*own[:seeds], *more)
+    if not seeds or len(set(seeds)) != len(seeds) or not all(0 <= seed < 2**31 for seed in seeds):
+        raise ParameterError(f"seeds is {list(seeds)}; allowed: different whole numbers from 0 to {2**31 - 1}.")
+    return tuple(int(seed) for seed in seeds)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
