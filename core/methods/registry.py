@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import logging
 import os
 import sys
 from functools import cache
@@ -19,6 +20,8 @@ from typing import Any
 from core.methods.base import FAMILIES, Method
 
 FOLDER = Path(__file__).parent
+log = logging.getLogger(__name__)
+
 DECLARED = {"PAPER", "Params", "ARMS", "PRESETS", "CLAIMS", "VIEWS", "INPUTS", "BATCHED"}
 LIGHT_MODULES = {"__future__", "dataclasses", "math", "typing", "core.methods.base"}
 
@@ -41,8 +44,16 @@ def paths() -> dict[str, Path]:
 
 @cache
 def catalogue() -> dict[str, Method]:
-    """Every paper's declaration by slug, by family and then year. `run` and the functions that claims name are placeholders."""
-    methods = [_assemble(_declarations(path), path) for path in paths().values()]
+    """Every paper's declaration by slug, by family and then year. `run` and the functions that claims name are placeholders.
+
+    A file that cannot be read is left out with a warning, so that one broken paper does not close the gallery.
+    """
+    methods = []
+    for slug, path in paths().items():
+        try:
+            methods.append(_assemble(_declarations(path), path))
+        except Exception as error:  # whatever a paper's file does wrong
+            log.warning("The paper %s is left out: %s: %s", slug, type(error).__name__, error)
     order = list(FAMILIES)
     methods.sort(key=lambda method: (order.index(method.paper.family), method.paper.year, method.slug))
     return {method.slug: method for method in methods}
@@ -64,9 +75,9 @@ def load(slug: str) -> Method:
 
 
 def declared(slug: str) -> Method:
-    """One entry of the catalogue. Raises: UnknownMethod."""
-    _path(slug)
-    return catalogue()[slug]
+    """One entry of the catalogue. Raises: UnknownMethod; or what is wrong with its file."""
+    path = _path(slug)
+    return catalogue().get(slug) or _assemble(_declarations(path), path)
 
 
 def _path(slug: str) -> Path:
