@@ -1,4 +1,4 @@
-"""The command line: `python -m core list | show | run | runs | export`.
+"""The command line: `python -m core list | show | run | runs | export | reproduce`.
 
 Exit code 0 when the work is done, whatever the verdicts; 1 when it failed; 2 for wrong arguments.
 """
@@ -75,6 +75,14 @@ def build_parser() -> Parser:
     export = add("export", export_run, "write a run as Parquet, a file a table, and its results as CSV and JSON")
     export.add_argument("run", metavar="RUN", help="as `runs` names it")
     export.add_argument("--out", metavar="DIR", type=Path, required=True, help="the folder to write to")
+    reproduce = add(
+        "reproduce", reproduce_papers, "run papers anew and write, or check, the reference results that ship with the program"
+    )
+    reproduce.add_argument("--preset", default="standard", help="standard (default) or another")
+    reproduce.add_argument("--papers", metavar="SLUG,SLUG", help="only these (default: all)")
+    reproduce.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
+    reproduce.add_argument("--workers", metavar="N", type=positive, help="cells side by side (default: one a core)")
+    reproduce.add_argument("--check", action="store_true", help="write nothing; say what differs from what is there, exit code 1")
     return parser
 
 
@@ -253,6 +261,39 @@ def export_run(options: argparse.Namespace) -> int:
     else:
         print("\n".join(map(str, written)))
     return 0
+
+
+def reproduce_papers(options: argparse.Namespace) -> int:
+    """`reproduce`. Without --store the runs are kept nowhere else."""
+    import tempfile
+
+    from core.engine import Engine
+    from core.engine.spec import make_spec
+    from core.methods.base import shown_by
+    from core.store.reference import REFERENCE, differences, write
+
+    slugs = [slug for slug in (options.papers or "").split(",") if slug] or list(registry.catalogue())
+    for slug in slugs:
+        make_spec(slug, options.preset)
+    said, code = [], 0
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Engine(options.store or Path(folder) / "store.duckdb", workers=options.workers) as engine,
+    ):
+        for slug in slugs:
+            spec = engine.make_spec(slug, options.preset, device=options.device)
+            watch(engine, engine.submit(spec, again=True))
+            outcome = report(engine.store, spec, as_json=False)
+            code = max(code, outcome)
+            if options.check:
+                said += differences(engine.store, slug, spec.run, REFERENCE)
+            elif outcome == 0:
+                write(engine.store, {spec.run: shown_by(registry.declared(slug).views[0])}, REFERENCE)
+    if options.json:
+        print_json({"papers": slugs, "differences": said})
+    elif options.check:
+        print("\n".join(["", *(said or ["Nothing differs from the reference results."])]))
+    return 1 if said else code
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 
@@ -19,7 +22,8 @@ class Machine:
     accelerator: str
     system: str
     python: str
-    torch: str
+    versions: dict[str, str]
+    commit: str  # of this program; "+" where files differ from it, empty where unknown
 
     def as_dict(self) -> dict[str, Any]:
         """For the store."""
@@ -45,5 +49,22 @@ def look() -> Machine:
         accelerator=torch.cuda.get_device_name(0) if cuda else "Apple GPU" if mps else "",
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
-        torch=str(torch.__version__),
+        versions={name: version(name) for name in ("torch", "numpy", "scipy", "scikit-learn")},
+        commit=commit(),
     )
+
+
+def commit() -> str:
+    """The program's commit: PROVING_GROUND_COMMIT, or what git says."""
+    named = os.environ.get("PROVING_GROUND_COMMIT")
+    if named:
+        return named
+    git = ["git", "-C", str(Path(__file__).parents[2])]
+    try:
+        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "core", "models"], capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return head + ("+" if changed else "")

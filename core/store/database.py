@@ -63,7 +63,7 @@ def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     if not tables:
         connection.execute("BEGIN")
         connection.execute((FOLDER / "schema.sql").read_text(encoding="utf-8"))
-        connection.execute("INSERT INTO about VALUES (1)")
+        connection.execute("INSERT INTO about (version) VALUES (1)")
         connection.execute("COMMIT")
     elif "about" not in tables:
         raise StoreError(f"{path} is a DuckDB file of something else. Choose another with --store.")

@@ -2,7 +2,8 @@
 -- This is version 1. Later versions are reached by core/store/migrations/<version>.sql, in order.
 
 CREATE TABLE about (
-    version INTEGER NOT NULL            -- of this schema
+    version   INTEGER NOT NULL,         -- of this schema
+    reference TEXT NOT NULL DEFAULT ''  -- digest of the reference results that were loaded
 );
 
 CREATE TABLE runs (
@@ -10,6 +11,7 @@ CREATE TABLE runs (
     slug     TEXT NOT NULL,             -- the paper
     preset   TEXT NOT NULL,
     spec     JSON NOT NULL,             -- method, parameters, arms, seeds, device, inputs
+    origin   TEXT NOT NULL DEFAULT 'own', -- own, or reference: a result that ships with the program
     status   TEXT NOT NULL,             -- queued, running, completed, failed, cancelled, interrupted
     created  TIMESTAMP NOT NULL,        -- UTC, as all times here
     started  TIMESTAMP,

@@ -17,16 +17,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.store.database import StoreError, connect
+from core.store.reference import REFERENCE
 from core.store.writer import Writer
 
 if TYPE_CHECKING:
     import pandas as pd
 
-EXPORTS = {table: f"SELECT * FROM {table} WHERE run = $run" for table in ("runs", "cells", "arrays", "results", "verdicts")} | {
+WHOLE = ("runs", "cells", "arrays", "tables", "results", "verdicts")
+EXPORTS = {table: f"SELECT * FROM {table} WHERE run = $run ORDER BY rowid" for table in WHOLE} | {
     "scalars": """SELECT run, arm, seed, series, name, step, seconds, value FROM scalars JOIN curves USING (curve)
                   WHERE run = $run ORDER BY arm, seed, series, name, step"""
 }
-RUN_COLUMNS = "run, slug, preset, status, created, started, finished, seconds, device, spec, machine, message"
+RUN_COLUMNS = "run, slug, preset, origin, status, created, started, finished, seconds, device, spec, machine, message"
 
 
 class Store:
@@ -40,11 +42,16 @@ class Store:
 
     @classmethod
     def open(cls, path: str | Path) -> Store:
-        """Opens or creates the store; runs that a crash left unfinished become `interrupted`. Raises: StoreError."""
+        """Opens or creates the store. Runs that a crash left unfinished become `interrupted`; reference results are brought in.
+
+        Raises:
+            StoreError: with one sentence that says why and what to do.
+        """
         path = Path(path)
         store = cls(connect(path), path)
         with store.writing() as writer:
             writer.interrupt_unfinished()
+            writer.load_reference(REFERENCE)
         return store
 
     def close(self) -> None:
@@ -86,9 +93,10 @@ class Store:
         return found | {"spec": json.loads(found["spec"]), "machine": json.loads(found["machine"] or "null")}
 
     def latest(self, slug: str, status: str = "completed") -> str | None:
-        """The newest run of a paper in that status."""
+        """The newest run of a paper in that status; a reference result only where there is no other."""
         rows = self._rows(
-            "SELECT run FROM runs WHERE slug = $slug AND status = $status ORDER BY finished DESC, created DESC LIMIT 1",
+            """SELECT run FROM runs WHERE slug = $slug AND status = $status
+               ORDER BY origin = 'reference', finished DESC, created DESC LIMIT 1""",
             {"slug": slug, "status": status},
         )
         return rows[0][0] if rows else None
@@ -194,10 +202,14 @@ class Store:
         """How long the newest completed run of a preset took on this machine."""
         rows = self._rows(
             """SELECT seconds FROM runs WHERE slug = $slug AND preset = $preset AND device = $device AND status = 'completed'
-               ORDER BY finished DESC LIMIT 1""",
+               AND origin = 'own' ORDER BY finished DESC LIMIT 1""",
             {"slug": slug, "preset": preset, "device": device},
         )
         return rows[0][0] if rows else None
+
+    def rows_of_run(self, table: str, run: str) -> pa.Table:
+        """A table's rows of one run, as they are; `table` is a key of EXPORTS."""
+        return self._arrow(EXPORTS[table], {"run": run})
 
     def export(self, run: str, folder: str | Path) -> list[Path]:
         """Writes a run as Parquet, a file a table, and the results also as CSV and JSON. Raises: KeyError: no such run."""
@@ -207,10 +219,10 @@ class Store:
             raise KeyError(f"There is no run {run!r}.")
         folder.mkdir(parents=True, exist_ok=True)
         written = []
-        for table, query in EXPORTS.items():
-            path = folder / f"{table}.parquet"
-            pq.write_table(self._arrow(query, {"run": run}), path, compression="zstd")
-            written.append(path)
+        for table in EXPORTS:
+            if table != "tables":  # written below in their own form
+                pq.write_table(self.rows_of_run(table, run), folder / f"{table}.parquet", compression="zstd")
+                written.append(folder / f"{table}.parquet")
         for name in self.table_names(run):
             path = folder / f"table {_file_name(name)}.parquet"
             self.table(run, name).to_parquet(path, index=False)

@@ -6,11 +6,15 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+
+from core.store import reference
 
 UNFINISHED = ("queued", "running")
 
@@ -107,6 +111,30 @@ class Writer:
             self._cursor.execute(
                 "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", [run, *(verdict[column] for column in columns)]
             )
+
+    def load_reference(self, folder: Path) -> None:
+        """Brings in the reference results of a folder, unless these very ones are there; own runs of the same identity stay."""
+        digest = reference.digest(folder)
+        ((loaded,),) = self._cursor.execute("SELECT reference FROM about").fetchall()
+        if digest == loaded:
+            return
+        for (run,) in self._cursor.execute("SELECT run FROM runs WHERE origin = 'reference'").fetchall():
+            self.delete_run(run)
+        self._cursor.execute("UPDATE about SET reference = ?", [digest])
+        if not digest:
+            return
+        tables = reference.read(folder)
+        own = {run for (run,) in self._cursor.execute("SELECT run FROM runs").fetchall()}
+        for name, rows in tables.items():
+            tables[name] = rows.filter(pa.array([run not in own for run in rows["run"].to_pylist()], pa.bool_()))
+        for name in ("runs", "cells", "arrays", "tables", "results", "verdicts"):
+            self._cursor.register("incoming", tables[name])
+            self._cursor.execute(f"INSERT INTO {name} BY NAME SELECT * FROM incoming")
+            self._cursor.unregister("incoming")
+        scalars = tables["scalars"]
+        for run, arm in {*zip(scalars["run"].to_pylist(), scalars["arm"].to_pylist(), strict=True)}:
+            mine = pc.and_(pc.equal(scalars["run"], run), pc.equal(scalars["arm"], arm))
+            self.add_scalars(run, arm, scalars.filter(mine).drop_columns(["run", "arm"]))
 
     def interrupt_unfinished(self) -> None:
         """Marks what a crash left unfinished."""
