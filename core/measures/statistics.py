@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float, float]:
@@ -50,3 +51,19 @@ def bootstrap_interval(
     tail = 100 * (1 - confidence) / 2
     low, high = np.nanpercentile(draws, [tail, 100 - tail])
     return float(statistic(np.arange(units))), float(low), float(high)
+
+
+def wilson_interval(successes: ArrayLike, trials: ArrayLike, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    """Wilson's interval of a proportion, low and high, of any shape; 0 and 1 where there are no trials.
+
+    >>> low, high = wilson_interval([8, 0], [10, 0])
+    >>> low.round(4), high.round(4)
+    (array([0.4902, 0.    ]), array([0.9433, 1.    ]))
+    """
+    from scipy.stats import norm
+
+    z2 = float(norm.ppf(0.5 + confidence / 2)) ** 2
+    right, n = np.asarray(successes, dtype=float), np.asarray(trials, dtype=float)
+    centre = (right + z2 / 2) / (n + z2)
+    half = np.sqrt(z2 * (right * (n - right) / np.maximum(n, 1) + z2 / 4)) / (n + z2)
+    return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
