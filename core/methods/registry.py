@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import logging
 import os
 import sys
@@ -96,7 +97,7 @@ def _assemble(names: dict[str, Any], path: Path) -> Method:
         raise TypeError(f"{path} declares no {', '.join(sorted(missing))}; core/methods/base.py says what a paper's file holds.")
     return Method(
         paper=names["PAPER"],
-        text=names["__doc__"] or "",
+        text=inspect.cleandoc(names["__doc__"] or ""),
         params_class=names["Params"],
         arms=names["ARMS"],
         presets=names["PRESETS"],
@@ -135,7 +136,7 @@ def _declarations(path: Path) -> dict[str, Any]:
                 kept.append(node)
                 wanted |= _loaded_names(node)
     module = ast.fix_missing_locations(ast.Module(kept[::-1], type_ignores=[]))
-    names: dict[str, Any] = {"__doc__": ast.get_docstring(tree), "__name__": __name__}
+    names: dict[str, Any] = {"__doc__": ast.get_docstring(tree, clean=False), "__name__": __name__}
     exec(compile(module, str(path), "exec"), names)  # noqa: S102 - our own file, as an import would
     return names
 
