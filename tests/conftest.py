@@ -11,11 +11,12 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; the same for the processes that tests start
 
 BROWSER_TESTS = Path(__file__).parent / "browser"
-NO_CHROMIUM = "Chromium is not installed, so the app was not tried in a browser. Install Debian's package chromium."
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+NO_CHROMIUM = f"There is no Chromium at {CHROMIUM}, so no browser was tried: install it, or say with CHROMIUM where it is."
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if BROWSER_TESTS in item.path.parents and not shutil.which("chromium"):
+    if BROWSER_TESTS in item.path.parents and not shutil.which(CHROMIUM):
         if os.environ.get("CI"):
             pytest.fail(NO_CHROMIUM, pytrace=False)
         pytest.skip(NO_CHROMIUM)

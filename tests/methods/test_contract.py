@@ -81,7 +81,7 @@ class TestDeclaration:
         list(TopologicalSorter(order).static_order())
 
     def test_presets_are_valid_fixed_and_fast_enough(self, method):
-        assert tuple(method.presets) == PRESET_NAMES
+        assert tuple(method.presets)[: len(PRESET_NAMES)] == PRESET_NAMES
         for name, preset in method.presets.items():
             method.make_params(name)
             method.with_needed(method.default_arms(name))
