@@ -5,11 +5,13 @@ is on the CPU, so that a seed gives the same changes on every device.
 
     grey images     grey_view: turn, scale and shift (move_grid), brightness (scale_pixels), noise (add_noise)
     colour images   colour_view: crop, mirror, colour_jitter, drop_colour; flip_and_shift where labels are learnt
+    frozen features drop_features; view_of chooses
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -37,6 +39,15 @@ def flip_and_shift(pixels: Tensor, generator: torch.Generator, padding: int = 4)
 
 
 # --- views for contrastive learning: two draws of one image are a positive pair ---------------------------------------
+
+View = Callable[[Tensor, torch.Generator], Tensor]
+
+
+def view_of(items: Tensor) -> View:
+    """The usual view of grey images (n, 1, height, width), colour images (n, 3, height, width), or frozen features (n, d)."""
+    if items.ndim == 2:
+        return drop_features
+    return colour_view if items.shape[1] == 3 else grey_view
 
 
 def grey_view(pixels: Tensor, generator: torch.Generator) -> Tensor:
@@ -92,6 +103,12 @@ def crop(
     none = torch.zeros_like(width)
     middle = (1 - width) * (2 * across - 1), (1 - height) * (2 * down - 1)
     return _resample(pixels, (width, none, middle[0]), (none, height, middle[1]), outside="border")
+
+
+def drop_features(vectors: Tensor, generator: torch.Generator, share: float = 0.2) -> Tensor:
+    """A view of frozen features (n, d): each number is zero with this probability, the others are divided by what is left."""
+    kept = torch.rand(vectors.shape, generator=generator) >= share
+    return vectors * kept.to(vectors) / (1 - share)
 
 
 def mirror(pixels: Tensor, generator: torch.Generator, probability: float = 0.5) -> Tensor:

@@ -156,6 +156,15 @@ def few_shot_probe(
     return float(np.mean(scores))
 
 
+def probes(train: Tensor, train_labels: Tensor, test: Tensor, test_labels: Tensor) -> dict[str, float]:
+    """The three accuracies that the contrastive papers report, with their usual settings: knn, linear and few_shot."""
+    return {
+        "knn": nearest_neighbour_accuracy(train, train_labels, test, test_labels),
+        "linear": linear_probe(train, train_labels, test, test_labels),
+        "few_shot": few_shot_probe(train, train_labels, test, test_labels),
+    }
+
+
 def standardised(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both minus the mean of the training vectors, divided by their standard deviation where that is not zero, by column."""
     deviation = train.std(0)

@@ -11,11 +11,13 @@ from core.data.augmentation import (
     colour_view,
     crop,
     drop_colour,
+    drop_features,
     flip_and_shift,
     grey_view,
     mirror,
     move_grid,
     scale_pixels,
+    view_of,
 )
 from core.training import generator
 
@@ -108,6 +110,18 @@ class TestPixels:
     def test_noise_has_its_deviation(self, colours):
         noise = add_noise(colours, source(), 0.05) - colours
         assert noise.std().item() == pytest.approx(0.05, rel=0.02)
+
+
+def test_dropped_features_keep_their_mean():
+    dropped = drop_features(torch.ones(200, 50), source(), share=0.2)
+    assert set(dropped.unique().tolist()) == {0.0, 1.25}
+    assert dropped.mean().item() == pytest.approx(1, abs=0.02)  # its standard error is 0.005
+
+
+def test_the_view_suits_the_data(colours):
+    assert view_of(torch.zeros(4, 9)) is drop_features
+    assert view_of(colours) is colour_view
+    assert view_of(colours[:, :1]) is grey_view
 
 
 class TestColour:
