@@ -323,6 +323,13 @@ class Results:
 
         return self.tables.get(name, pd.DataFrame({"arm": [], "seed": []}))
 
+    def grid(self, table: str, arm: str, column: str, value: str) -> pd.DataFrame:
+        """A table's value for one arm: a row for each seed, a column for each entry of `column`; empty where there is none."""
+        rows = self.table(table)
+        if not {column, value} <= set(rows):
+            return rows.iloc[:0, :0]
+        return rows[rows["arm"] == arm].pivot_table(index="seed", columns=column, values=value)
+
 
 class Decide(Protocol):
     """How a claim is decided: one of the shapes below, or a function of a paper's own file."""
@@ -392,6 +399,49 @@ class Paired:
 
 
 @dataclass(frozen=True)
+class PairedRows:
+    """Like Paired, on a table: for each seed the mean over the entries of `column` at which `low` <= `within` <= `high`.
+
+    `column` counts the rows of both arms (the round, the noise level), `within` is a value of `arm`'s rows (the density). With
+    `relative` the effect is the share by which one mean exceeds the other, in percent; otherwise their difference.
+    """
+
+    table: str
+    value: str
+    arm: str
+    against: str
+    smallest: float
+    column: str
+    within: str
+    low: float = -math.inf
+    high: float = math.inf
+    better: Literal["higher", "lower"] = "higher"
+    relative: bool = False
+    scale: float = 1.0
+    unit: str = ""
+
+    def pair(self, results: Results, value: str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """A value of the two arms where both have it within the range: rows are seeds, columns the entries of `column`."""
+        place = results.grid(self.table, self.arm, self.column, self.within).mean()
+        ours, theirs = (results.grid(self.table, arm, self.column, value or self.value) for arm in (self.arm, self.against))
+        ours, theirs = ours.align(theirs, join="inner")
+        chosen = [entry for entry in ours.columns if self.low <= place[entry] <= self.high]
+        return ours[chosen], theirs[chosen]
+
+    def __call__(self, results: Results) -> Verdict:
+        ours, theirs = (frame.mean(axis=1) for frame in self.pair(results))
+        if not len(ours.dropna()):
+            return Verdict("undecided", detail=f"{self.arm} and {self.against} share no row with {self.within} in the range.")
+        effects = (ours / theirs - 1) * 100 if self.relative else (ours - theirs) * self.scale
+        sign = 1.0 if self.better == "higher" else -1.0
+        detail = (
+            f"{self.arm} {self.scale * ours.mean():.4g}, {self.against} {self.scale * theirs.mean():.4g} "
+            f"(mean over seeds and rows with {self.within} from {self.low:g} to {self.high:g}; {self.better} is better)."
+        )
+        return decide_by_interval(list(sign * effects.dropna()), self.smallest, self.unit, detail)
+
+
+@dataclass(frozen=True)
 class WithinRange:
     """One arm's metric must lie in [low, high]: the whole interval inside holds, the whole interval outside does not."""
 
@@ -408,7 +458,9 @@ class WithinRange:
         return decide_within(values, self.low, self.high, self.unit, detail)
 
 
-def decide_within(values: Sequence[float], low: float, high: float, unit: str = "", detail: str = "") -> Verdict:
+def decide_within(
+    values: Sequence[float], low: float = -math.inf, high: float = math.inf, unit: str = "", detail: str = ""
+) -> Verdict:
     """`holds` when the 95% t-interval lies inside [low, high], `does not hold` when outside, else `undecided`."""
     from core.measures.statistics import t_interval
 
@@ -550,6 +602,30 @@ class Stack(View):
     """Views one above the other that share the x axis."""
 
     views: tuple[Lines, ...]
+
+
+def shown_by(view: View) -> list[tuple[str, str]]:
+    """What a view draws, as (kind, name): kinds are scalars, table, results, and those of arrays."""
+    match view:
+        case Stack(views=views):
+            return [record for inner in views for record in shown_by(inner)]
+        case Lines(table="", y=name):
+            return [("scalars", name)]
+        case Bars(table="", y=name):
+            return [("results", name)]
+        case Points(table=name, segments=segments) if segments:
+            return [("table", name), ("table", segments)]
+        case Lines(table=name) | Bars(table=name) | Points(table=name):
+            return [("table", name)]
+        case Heatmap(matrix=name) | Histogram(matrix=name):
+            return [("matrix", name)]
+        case Images(images=name):
+            return [("images", name)]
+        case Reliability(name=name):
+            return [("predictions", name)]
+        case Embedding(name=name):
+            return [("embedding", name)]
+    raise TypeError(f"{type(view).__name__} is no view.")
 
 
 # --- the whole --------------------------------------------------------------------------------------------------
