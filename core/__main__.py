@@ -177,7 +177,9 @@ def watch(engine: Engine, run: str) -> None:
     """A progress bar on standard error until the run has ended."""
     from tqdm import tqdm
 
-    with tqdm(total=100, unit="%", bar_format="{desc} {bar} {percentage:3.0f}% [{elapsed}]", leave=False, file=sys.stderr) as bar:
+    with tqdm(
+        total=100, unit="%", bar_format="{desc} {bar} {percentage:3.0f}% [{elapsed}]", leave=False, file=sys.stderr, disable=None
+    ) as bar:
         while not engine.wait(run, timeout=0.25):
             progress = engine.progress(run)
             if progress:

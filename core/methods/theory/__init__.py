@@ -1,0 +1,1 @@
+"""Theory: closed forms and predictions that a run can be held against."""
