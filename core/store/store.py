@@ -115,7 +115,7 @@ class Store:
         """The curves of one name, by x ("step" or "seconds"): arm, seed, series, x under its name, value.
 
         A curve of more than `points` points is cut along x (its logarithm with `log`) into points/2 bins that each keep their
-        lowest and highest point, so that no spike is lost; its ends and points that are not finite are kept too.
+        lowest and highest point, so that no spike is lost, and one NaN and infinity where it has any; its ends are kept too.
         """
         if x not in ("step", "seconds"):
             raise ValueError(f"x is {x!r}; allowed: step, seconds.")
@@ -127,15 +127,16 @@ class Store:
                 SELECT curve, count(*) AS n, min({position})::DOUBLE AS low, max({position})::DOUBLE AS high, min({x}) AS first,
                        max({x}) AS last
                 FROM scalars WHERE curve IN (SELECT curve FROM chosen) GROUP BY curve),
-            points AS (
-                SELECT scalars.*, n, first, last,
-                       (({position} - low) / greatest(high - low, 1e-9) * ($points // 2 - 1))::INTEGER AS bin
-                FROM scalars JOIN extent USING (curve)),
+            bins AS (
+                SELECT curve, if(isfinite(value), 0, value) AS not_finite,
+                       CASE {x} WHEN first THEN -1 WHEN last THEN $points
+                                ELSE (({position} - low) / greatest(high - low, 1e-9) * ($points // 2 - 1))::INTEGER END AS bin,
+                       [arg_min({x}, value), arg_max({x}, value)] AS places, [min(value), max(value)] AS extremes
+                FROM scalars JOIN extent USING (curve) WHERE n > $points GROUP BY ALL),
             kept AS (
-                SELECT curve, {x}, value FROM points WHERE n <= $points OR NOT isfinite(value) OR {x} = first OR {x} = last
+                SELECT curve, {x}, value FROM scalars JOIN extent USING (curve) WHERE n <= $points
                 UNION
-                SELECT curve, unnest([arg_min({x}, value), arg_max({x}, value)]), unnest([min(value), max(value)])
-                FROM points WHERE n > $points AND isfinite(value) GROUP BY curve, bin)
+                SELECT curve, unnest(places), unnest(extremes) FROM bins)
             SELECT arm, seed, series, {x}, value FROM kept JOIN chosen USING (curve) ORDER BY arm, seed, series, {x}""",
             {"run": run, "name": name, "points": points},
         )

@@ -115,6 +115,18 @@ def test_downsampling_keeps_ends_extremes_and_not_finite_points(store, log):
     assert list(curves[curves["series"] == "short"]["value"]) == [5.0, 6.0]
 
 
+def test_a_curve_that_diverged_gives_no_more_than_a_chart_can_show(store):
+    values = np.full(100_000, math.nan)
+    values[:1000], values[50_000], values[60_000] = 1.0, math.inf, -math.inf
+    add_run(store)
+    add_curve(store, values)
+    curve = store.curves("r1", "loss", points=400).set_index("step")["value"]
+    assert len(curve) <= 404
+    assert curve.loc[:999].eq(1.0).all()
+    assert curve.loc[1000:].isna().sum() > 150
+    assert (curve[50_000], curve[60_000]) == (math.inf, -math.inf)
+
+
 def test_curves_can_be_drawn_against_seconds(store):
     add_run(store)
     add_curve(store, [1.0, 2.0])
