@@ -22,6 +22,7 @@ from core.methods.base import (
     Lines,
     Method,
     Paired,
+    PairedRows,
     Paper,
     ParameterError,
     Preset,
@@ -298,6 +299,42 @@ class TestShapes:
     def test_a_table_that_nothing_recorded_is_empty(self):
         assert list(results().table("steps").columns) == ["arm", "seed"]
         assert results().table("steps").empty
+
+
+def rounds(ours: dict[int, list[float]], theirs: dict[int, list[float]]) -> Results:
+    """Accuracies by seed in the rounds 1, 2, 3, which leave 40, 8 and 6% of the weights."""
+    rows = [
+        {"arm": arm, "seed": seed, "round": number, "density": density, "accuracy": accuracy}
+        for arm, seeds in (("ours", ours), ("theirs", theirs))
+        for seed, values in seeds.items()
+        for number, density, accuracy in zip((1, 2, 3), (0.4, 0.08, 0.06), values, strict=False)
+    ]
+    return Results(pd.DataFrame({"arm": [], "seed": []}), {"rounds": pd.DataFrame(rows)})
+
+
+class TestPairedRows:
+    claim = PairedRows("rounds", "accuracy", "ours", "theirs", 25.0, "round", "density", low=0.05, high=0.1, scale=100)
+
+    def test_the_mean_of_a_seed_s_rows_in_the_range(self):
+        """Rounds 2 and 3: 0.75 against 0.5 for both seeds; round 1 lies outside."""
+        verdict = self.claim(rounds({0: [99, 1.0, 0.5], 1: [99, 0.75, 0.75]}, {1: [-99, 0.25, 0.75], 0: [-99, 0.5, 0.5]}))
+        assert (verdict.outcome, verdict.effect, verdict.n) == ("holds", 25.0, 2)
+        assert verdict.detail.startswith("ours 75, theirs 50 (mean over seeds and rows with density from 0.05 to 0.1")
+
+    def test_relative_effects_are_in_percent(self):
+        claim = dataclasses.replace(self.claim, relative=True, better="lower")
+        verdict = claim(rounds({0: [9, 1.0, 0.5], 1: [9, 0.75, 0.75]}, {0: [9, 0.5, 0.5], 1: [9, 0.25, 0.75]}))
+        assert verdict.effect == -50.0
+
+    def test_a_row_that_one_arm_lacks_is_no_pair(self):
+        verdict = self.claim(rounds({0: [9, 1.0, 0.0], 1: [9, 0.75, 0.0]}, {0: [9, 0.5], 1: [9, 0.25]}))
+        assert (verdict.effect, verdict.n) == (50.0, 2)
+
+    @pytest.mark.parametrize("theirs", [{}, {7: [9, 1.0, 1.0]}, {0: [9]}])
+    def test_without_a_pair_nothing_is_decided(self, theirs):
+        verdict = self.claim(rounds({0: [9, 1.0, 0.5]}, theirs))
+        assert (verdict.outcome, verdict.n) == ("undecided", 0)
+        assert verdict.detail == "ours and theirs share no row with density in the range."
 
 
 PAPER_FILE = '''"""What it says.

@@ -24,6 +24,7 @@ from core.methods.base import (
     Lines,
     Method,
     Paired,
+    PairedRows,
     ParameterError,
     ParamSpec,
     Points,
@@ -152,7 +153,7 @@ class TestSmoke:
             assert is_sentence(verdict.detail), claim.id
             if verdict.outcome in ("holds", "does not hold"):
                 assert verdict.low <= verdict.effect <= verdict.high, claim.id
-            if isinstance(claim.decide, (Paired, WithinRange)):
+            if isinstance(claim.decide, (Paired, PairedRows, WithinRange)):
                 assert verdict.n == len(method.preset("smoke").seeds), claim.id
 
     def test_the_same_numbers_again(self, method, smoke, run_again):
