@@ -16,6 +16,10 @@ COPY --chown=user requirements.txt .
 RUN pip install --no-cache-dir --user ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -r requirements.txt
 COPY --chown=user . .
 
+# The commit that runs note as theirs: the image has no git.
+ARG COMMIT=""
+ENV PROVING_GROUND_COMMIT=$COMMIT
+
 EXPOSE 7860
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/healthz', timeout=4)"]
