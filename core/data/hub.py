@@ -1,4 +1,4 @@
-"""Images of a Hugging Face Hub data set, read from its Parquet files: nothing but Parquet is downloaded, and no code of it runs.
+"""Images and texts of Hugging Face Hub data sets, from their Parquet files: nothing else is downloaded, and no code of theirs runs.
 
 HF_ENDPOINT, HF_TOKEN, HF_HOME and HF_HUB_OFFLINE are honoured by huggingface_hub. What was downloaded once is read from its cache.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -61,6 +61,46 @@ def images(
     pixels = _decode(table[_image_column(table, dataset)].to_pylist(), size, dataset)
     labels, classes = _labels(table[label].to_pylist(), features.get(label, {}).get("names"))
     return Images(pixels, labels, classes)
+
+
+def texts(dataset: str, config: str = "", column: str = "text") -> Iterator[str]:
+    """The texts of a data set, document by document; its Parquet files are downloaded one by one, only as far as is read.
+
+    Args:
+        config: the folder of its Parquet files, e.g. "sample/10BT".
+
+    Raises:
+        HubDataError: offline, missing, gated, or without such files or such a column.
+    """
+    import pyarrow.parquet as pq
+    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        names = [name for name in HfApi().list_repo_files(dataset, repo_type="dataset") if name.endswith(".parquet")]
+        names = sorted(name for name in names if name.startswith(config))
+        if not names:
+            raise HubDataError(f"{dataset} has no Parquet files in {config or 'any folder'!r}. Choose another config or data set.")
+        for name in names:
+            file = pq.ParquetFile(hf_hub_download(dataset, name, repo_type="dataset"))
+            if column not in file.schema_arrow.names:
+                raise HubDataError(f"{dataset} has no column {column!r}; it has: {', '.join(file.schema_arrow.names)}.")
+            for batch in file.iter_batches(columns=[column]):
+                yield from batch.column(0).to_pylist()
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError) as error:
+        raise _explained(error, dataset) from error
+
+
+def tokeniser_of(model: str) -> Any:
+    """The tokeniser of a model of the Hub, from its tokenizer.json. Raises: HubDataError."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(hf_hub_download(model, "tokenizer.json"))
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError) as error:
+        raise _explained(error, model) from error
 
 
 def _parquet_files(dataset: str, split: str, config: str | None) -> list[Path]:

@@ -1,0 +1,1 @@
+"""Language models: scaling, data, preferences and the stability of training."""
