@@ -1,0 +1,1 @@
+"""Applications: vessels, graphs, bandits, federations, reflections and counts."""
