@@ -425,8 +425,9 @@ class PairedRows:
         place = results.grid(self.table, self.arm, self.column, self.within).mean()
         ours, theirs = (results.grid(self.table, arm, self.column, value or self.value) for arm in (self.arm, self.against))
         ours, theirs = ours.align(theirs, join="inner")
+        both = ours.notna() & theirs.notna()
         chosen = [entry for entry in ours.columns if self.low <= place[entry] <= self.high]
-        return ours[chosen], theirs[chosen]
+        return ours.where(both)[chosen], theirs.where(both)[chosen]
 
     def __call__(self, results: Results) -> Verdict:
         ours, theirs = (frame.mean(axis=1) for frame in self.pair(results))
