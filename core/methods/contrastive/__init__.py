@@ -1,0 +1,1 @@
+"""Papers on contrastive learning and relations between samples."""
