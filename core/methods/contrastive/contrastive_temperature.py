@@ -261,8 +261,10 @@ CLAIMS = (
     ),
 )
 
-TEMPERATURE_AXIS: dict[str, Any] = {"table": "dilemma", "x": "tau", "log_x": True, "x_title": "temperature τ", "colour": "loss"}
-TEMPERATURE_AXIS |= {"rule": "simple loss", "dashed": ("hard negatives",)}
+TEMPERATURE_AXIS: dict[str, Any] = {
+    "table": "dilemma", "x": "tau", "log_x": True, "x_title": "temperature τ",
+    "colour": "loss", "rule": "simple loss", "dashed": ("hard negatives",),
+}  # fmt: skip
 ORDINARY: dict[str, Any] = {
     "dashed": ("simple loss",),
     "where": {"arm": ("simple", *(f"tau-{tau}" for tau in (0.05, 0.07, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)))},
@@ -287,18 +289,17 @@ VIEWS = (
     ),
     Bars(
         title="What the features are worth",
-        caption="Accuracy of a linear probe with five labels a class. The simple loss pushes all alike; looking at near ones pays.",
+        caption="Accuracy of a linear probe with five labels a class. The simple loss pushes all alike; looking near pays.",
         y="few_shot",
         y_title="few-shot accuracy",
         y_format=".1%",
     ),
     Lines(
         title="Who gets the push",
-        caption="The push on a negative by its similarity, as a multiple of an even share: steeper at smaller temperatures.",
+        caption="The push on a negative by its similarity, as a multiple of an even share: the smaller τ, the sharper.",
         table="penalty",
         x="similarity",
         y="multiple",
-        log_y=True,
         x_title="similarity to the anchor",
         y_title="times an even share",
         colour="loss",
@@ -306,7 +307,7 @@ VIEWS = (
     ),
     Lines(
         title="The neighbourhood of a positive",
-        caption="Mean similarity of the positive, at 0, and of a test item's ten nearest negatives. A drop after 0 separates.",
+        caption="Mean similarity of two views of a test item, at 0, and of its ten nearest others, which a small τ pushes away.",
         table="neighbours",
         x="rank",
         y="similarity",
@@ -324,7 +325,7 @@ VIEWS = (
     ),
     Embedding(
         title="The embedding itself",
-        caption="Test items in the two directions of largest variance, coloured by class, while the embedding is trained.",
+        caption="Test items by class in the two directions of largest variance, during training. The simple loss uses few others.",
         where={"arm": ("tau-0.05", "tau-0.2", "tau-1.0", "simple")},
     ),
 )
