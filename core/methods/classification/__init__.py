@@ -1,0 +1,1 @@
+"""Papers on losses for classification and on calibration."""
