@@ -1,0 +1,49 @@
+"""The web app: `streamlit run app.py` starts the engine, then serves the pages.
+
+The engine belongs to the server and not to a visitor: its workers warm up before the first page is asked for, and end with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import streamlit as st
+from anyio import to_thread
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from core.engine import Engine
+from core.store import StoreError, default_path
+
+
+@st.cache_resource(show_spinner=False, on_release=Engine.close)
+def engine() -> Engine:
+    """The server's one engine, started. Raises: StoreError with the sentence to show."""
+    started = Engine(default_path())
+    started.start()
+    return started
+
+
+@asynccontextmanager
+async def lifespan(app: st.App) -> AsyncIterator[None]:
+    """Starts the engine with the server. A store that cannot be opened is said here and on every page, and tried again there."""
+    try:
+        await to_thread.run_sync(engine)
+    except StoreError as error:
+        print(f"\n  {error}\n", flush=True)
+    yield
+    await to_thread.run_sync(engine.clear)
+
+
+def healthz(request: Request) -> JSONResponse:
+    """200 while the engine can take runs, else 503 with the reason."""
+    try:
+        engine()
+    except StoreError as error:
+        return JSONResponse({"status": "unavailable", "reason": str(error)}, status_code=503)
+    return JSONResponse({"status": "ok"})
+
+
+app = st.App("pages/navigation.py", lifespan=lifespan, routes=[Route("/healthz", healthz)])

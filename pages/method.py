@@ -1,0 +1,453 @@
+"""One paper: what it says, a run of it, and what the run says about its claims.
+
+The controls make a spec, the spec names its run, and the page shows that run. `?paper=` chooses the paper and `?run=` the run.
+"""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import engine
+from core import report
+from core.charts import interval
+from core.engine import Progress, Spec
+from core.methods import registry
+from core.methods.base import FAMILIES, Lines, Method, ParameterError, ParamSpec, Points, View
+from pages import exports, wording
+
+DISPLAY_EQUATION = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)  # Markdown wants its dollars on lines of their own
+
+server = engine()
+store = server.store
+dark = st.context.theme.type == "dark"
+
+
+# --- which paper, which run ---------------------------------------------------------------------------------------
+
+
+def chosen_method() -> Method:
+    """The paper in the URL; where there is none, the page says so and ends."""
+    slug = st.query_params.get("paper", "")
+    try:
+        return registry.declared(slug)
+    except registry.UnknownMethod:
+        st.title("There is no such paper here")
+        st.markdown(f"The link asks for the paper “{slug}”, which is not in the gallery." if slug else "The link names no paper.")
+        st.page_link("gallery.py", label="Choose one in the gallery", icon=":material/arrow_back:")
+        st.stop()
+
+
+def linked_run(method: Method) -> dict[str, Any] | None:
+    """The run in the URL, else the paper's latest result. A run that is not there is said, and passed over."""
+    run = st.query_params.get("run")
+    if run is None:
+        latest = store.latest(method.slug) if "preset" not in st.query_params else None
+        return store.run(latest) if latest else None
+    row = store.run(run)
+    if row is None or row["slug"] != method.slug:
+        why = "It may have been deleted, or belong to another store." if row is None else "It belongs to another paper."
+        st.warning(f"There is no run “{run}” of this paper. {why}", icon=":material/link_off:")
+        return None
+    return row
+
+
+# --- controls -----------------------------------------------------------------------------------------------------
+
+
+def key(method: Method, name: str) -> str:
+    """The name of a control in the session."""
+    return f"{method.slug}/{name}"
+
+
+def text_of(value: Any) -> str:
+    """A tuple as a person types it."""
+    return ", ".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
+
+
+def fill(method: Method, preset: str, params: dict[str, Any], arms: list[str], seeds: int) -> None:
+    """Sets every control."""
+    state = st.session_state
+    state[key(method, "preset")] = preset
+    state[key(method, "arms")] = [arm.name for arm in method.arms if arm.name in arms]
+    state[key(method, "seeds")] = seeds
+    for name, spec in method.params.items():
+        try:
+            value = spec.parse(params[name])
+        except (KeyError, ParameterError):  # a run of an older version of the paper's file
+            value = spec.default
+        state[key(method, name)] = text_of(value) if spec.many and not spec.choices else list(value) if spec.many else value
+
+
+def fill_from_preset(method: Method) -> None:
+    """Sets the controls to what the chosen preset says."""
+    preset = st.session_state[key(method, "preset")]
+    params = vars(method.make_params(preset))
+    fill(method, preset, params, list(method.default_arms(preset)), len(method.preset(preset).seeds))
+
+
+def control(method: Method, spec: ParamSpec) -> Any:
+    """The widget of one parameter; returns its value, unchecked."""
+    label = spec.name.replace("_", " ").capitalize() + (f" ({spec.unit})" if spec.unit else "")
+    options: dict[str, Any] = {"key": key(method, spec.name), "help": f"{spec.help} Allowed: {spec.allowed}."}
+    if spec.many and spec.choices:
+        return st.multiselect(label, spec.choices, **options)
+    if spec.many:
+        return st.text_input(label, **options)
+    if spec.kind is bool:
+        return st.toggle(label, **options)
+    if spec.choices:
+        return st.selectbox(label, spec.choices, **options)
+    if spec.kind is str:
+        return st.text_input(label, **options)
+    return st.number_input(
+        label,
+        min_value=None if spec.low is None else spec.kind(spec.low),
+        max_value=None if spec.high is None else spec.kind(spec.high),
+        step=1 if spec.kind is int else step_of(spec.default),
+        format="%d" if spec.kind is int else "%g",
+        **options,
+    )
+
+
+def step_of(default: float) -> float:
+    """A step of one in the second digit of the default."""
+    return 10.0 ** (math.floor(math.log10(abs(default))) - 1) if default else 0.1
+
+
+def arrive(method: Method, row: dict[str, Any] | None) -> None:
+    """On arrival at a paper or a run, sets the controls to a run of one's own, else to the quick preset (or the one in the URL)."""
+    place = (method.slug, st.query_params.get("run"))
+    if st.session_state.get("place") == place and key(method, "preset") in st.session_state:
+        return
+    if row is not None and row["origin"] == "own" and row["preset"] in method.presets:
+        spec = row["spec"]
+        fill(method, row["preset"], spec["params"], spec["arms"], len(spec["seeds"]))
+    else:
+        asked = st.query_params.get("preset", "quick")
+        st.session_state[key(method, "preset")] = asked if asked in method.presets else "quick"
+        fill_from_preset(method)
+    remember(method, row["run"] if row else None)
+
+
+def settings(method: Method) -> tuple[dict[str, Any], list[str], int]:
+    """The controls that most visitors leave alone; returns the parameters, the arms and how many seeds."""
+    titles = {arm.name: arm.title for arm in method.arms}
+    with st.expander("Settings", icon=":material/tune:"):
+        arms = st.pills("Arms", list(titles), selection_mode="multi", format_func=titles.get, key=key(method, "arms"))
+        explained = [f"**{arm.title}**: {arm.help}" for arm in method.arms]
+        st.caption("  \n".join(explained))
+        with st.grid("auto", min_column_width=220):
+            seeds = st.number_input(
+                "Seeds", 1, 1000, key=key(method, "seeds"), help="How many; arms share each seed's data and start."
+            )
+            values = {name: control(method, spec) for name, spec in method.params.items()}
+        st.button("Back to the preset", icon=":material/undo:", on_click=fill_from_preset, args=(method,))
+    return values, arms, int(seeds)
+
+
+def make_spec(method: Method, preset: str, values: dict[str, Any], arms: list[str], seeds: int) -> Spec | None:
+    """The spec of the controls; where there is none, says why."""
+    own = vars(method.make_params(preset))
+    try:
+        if not arms:
+            raise ParameterError("Choose at least one arm.")
+        parsed = {name: method.params[name].parse(value) for name, value in values.items()}
+        changed = {name: value for name, value in parsed.items() if value != own[name]}
+        return server.make_spec(method.slug, preset, changed, arms, seeds)
+    except ParameterError as error:
+        st.warning(str(error), icon=":material/block:")
+        return None
+
+
+def press_run(method: Method, spec: Spec, again: bool) -> None:
+    """Queues the spec, and makes its run the one that the page and its link show."""
+    run = server.submit(spec, again=again)
+    remember(method, run)
+
+
+def remember(method: Method, run: str | None) -> None:
+    """The controls as they are now belong to this run, until one of them is moved."""
+    st.session_state["place"] = (method.slug, run)
+    st.session_state["linked"] = (run, positions(method))
+
+
+def positions(method: Method) -> dict[str, Any]:
+    """Where the controls stand."""
+    names = ("preset", "arms", "seeds", *method.params)
+    return {name: st.session_state.get(key(method, name)) for name in names}
+
+
+def shown_run(method: Method, spec: Spec | None) -> str | None:
+    """The linked run as long as no control was moved; then the run of the controls, where it is kept."""
+    linked, then = st.session_state["linked"]
+    if linked and then == positions(method):
+        return linked
+    return spec.run if spec and store.run(spec.run) else None
+
+
+def run_panel(method: Method) -> tuple[Spec | None, str | None]:
+    """The preset, the button and the settings; returns the spec and the run to show."""
+    with st.container(border=True, key="run-panel"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            preset = st.segmented_control(
+                "Preset",
+                list(method.presets),
+                format_func=lambda name: preset_label(method, name),
+                required=True,
+                key=key(method, "preset"),
+                on_change=fill_from_preset,
+                args=(method,),
+                label_visibility="collapsed",
+                wrap=True,
+            )
+            button = st.empty()
+        said = st.container()
+        values, arms, seeds = settings(method)
+        with said:
+            if server.machine is None:
+                wait_for_workers()
+                spec = None
+            else:
+                spec = make_spec(method, preset, values, arms, seeds)
+        run = shown_run(method, spec)
+        with button:
+            run_button(method, spec)
+        with said:
+            if spec:
+                size = f"{wording.count(len(spec.arms), 'arm')} with {wording.count(len(spec.seeds), 'seed')} on {spec.device}"
+                st.caption(f"{size}. {what_is_shown(spec, run)}")
+    return spec, run
+
+
+def what_is_shown(spec: Spec, run: str | None) -> str:
+    """Where the result below is not that of the controls, what it is."""
+    if run is None:
+        return "Not run yet: press Run, and the first points appear within seconds."
+    if run == spec.run:
+        return ""
+    if store.run(run)["origin"] == "reference":
+        return "Below is the reference result that ships with the app; press Run for one of your own."
+    return "Below is a result of an earlier version of this paper's file; press Run for a new one."
+
+
+def preset_label(method: Method, name: str) -> str:
+    """A preset with how long it takes: what it took here, else what it takes on 2 cores."""
+    preset, title = method.preset(name), name.replace("-", " ").capitalize()
+    device = server.machine.devices[0] if server.machine else "cpu"
+    took = store.seconds_of(method.slug, name, device)
+    if took is None and preset.needs == "cuda":
+        return f"{title} · GPU, {wording.duration(preset.seconds)}"
+    return f"{title} · {wording.duration(took or preset.seconds)}"
+
+
+def run_button(method: Method, spec: Spec | None) -> None:
+    """Run, Run again or Cancel: one thing to press."""
+    kept = store.run(spec.run) if spec else None
+    if spec and kept and kept["status"] in wording.ACTIVE:
+        st.button("Cancel", icon=":material/stop:", key="cancel", on_click=server.cancel, args=(spec.run,))
+    elif spec and kept and kept["status"] == "completed" and kept["origin"] == "own":
+        st.button("Run again", icon=":material/replay:", key="again", on_click=press_run, args=(method, spec, True))
+    else:
+        more = {"disabled": spec is None, "on_click": press_run, "args": (method, spec, kept is not None)}
+        st.button("Run", icon=":material/play_arrow:", type="primary", key="run", **more)
+
+
+@st.fragment(run_every=1)
+def wait_for_workers() -> None:
+    """Holds the button back while the workers import what they need, a few seconds after the server's start."""
+    st.caption("The workers are warming up; this takes a few seconds after a start.")
+    if server.machine is not None:
+        st.rerun()
+
+
+# --- the result ---------------------------------------------------------------------------------------------------
+
+
+def result(method: Method, run: str) -> None:
+    """Status, pictures and claims of a run; drawn again every second while it is under way."""
+    progress = server.progress(run)
+    if progress is None:
+        st.info("This run has been deleted.", icon=":material/delete:")
+        return
+    with st.container(key="live"):
+        status_line(run, progress)
+        pictures, claims = st.columns([3, 2], gap="medium")
+        with pictures:
+            draw_pictures(method, run, progress.status in wording.ACTIVE)
+        with claims:
+            draw_claims(method, store.verdicts(run), progress.status)
+    if progress.status not in wording.ACTIVE and st.session_state.pop("watched", None) == run:
+        st.rerun()  # the run has ended: the button and the exports outside of this fragment must know
+
+
+def status_line(run: str, progress: Progress) -> None:
+    """How far the run is, or how it ended."""
+    row = store.run(run)
+    ended = sum(cell.status not in wording.ACTIVE for cell in progress.cells)
+    if progress.status in wording.ACTIVE:
+        words = f"{ended} of {wording.count(len(progress.cells), 'cell')} done{wording.left(progress.eta_seconds)}"
+        if progress.status == "queued":
+            words = "Waiting for a free worker"
+        elif ended == len(progress.cells):
+            words = "Deciding the claims"
+        st.progress(progress.fraction, text=words)
+    else:
+        seeds = wording.count(len(row["spec"]["seeds"]), "seed")
+        took = f"{wording.duration(progress.seconds)} on {row['device']}"
+        origin = ["reference result"] if row["origin"] == "reference" else []
+        facts = (*origin, f"{row['preset']} preset", seeds, took, f"{row['created']:%-d %b %Y, %H:%M} UTC")
+        chips = wording.tally(store.verdicts(run)["verdict"]) if progress.status == "completed" else wording.badge(progress.status)
+        st.markdown(f"{chips} :small[:gray[{' · '.join(facts)}]]")
+    failures(progress)
+
+
+def failures(progress: Progress) -> None:
+    """What went wrong, with the traceback on demand."""
+    messages = dict.fromkeys([progress.message, *(cell.message for cell in progress.cells if cell.status == "failed")])
+    for message in filter(None, messages):
+        who = [f"{cell.arm}, seed {', '.join(map(str, cell.seeds))}" for cell in progress.cells if cell.message == message]
+        first, _, traceback = message.partition("\n")
+        st.error(first, title="; ".join(who) or None, icon=":material/error:")
+        if traceback.strip():
+            with st.expander("Traceback"):
+                st.code(traceback.strip(), language=None)
+
+
+def draw_pictures(method: Method, run: str, active: bool) -> None:
+    """One picture at a time, the hero first."""
+    tabs = st.tabs([view.title for view in method.views], key="view", bind="query-params")
+    for view, tab in zip(method.views, tabs, strict=True):
+        if not tab.open:
+            continue
+        with tab:
+            chart, caption = picture(method, run, view, active)
+            with st.container(key="picture"):
+                if chart is not None:
+                    st.altair_chart(chart, theme=None, width="stretch")
+            frames = [] if active else report.frames(store, run, view)
+            if len(frames) > 1:
+                st.select_slider(frame_title(view), frames, value=frames[-1], key=f"frame/{run}/{view.title}")
+            st.caption(caption)
+
+
+def frame_title(view: View) -> str:
+    """What a picture's slider moves over."""
+    return (view.frame if isinstance(view, Points) else "step").replace("_", " ").capitalize()
+
+
+def picture(method: Method, run: str, view: View, active: bool) -> tuple[Any, str]:
+    """A view's chart with its caption; while it has nothing to show yet, the first curve that was recorded."""
+    frame = None if active else st.session_state.get(f"frame/{run}/{view.title}")
+    chart = report.figure(store, run, view, method=method, dark=dark, frame=frame)
+    if chart is not None:
+        return chart, view.caption
+    if not active:
+        return None, f"This result keeps no data for this picture; a run of your own does. It shows: {view.caption}"
+    names = store.scalar_names(run)
+    if not names:
+        return None, "The first points appear here as soon as they are recorded."
+    first = Lines(title="First points", caption="The first that was recorded", y=names[0])
+    return report.figure(store, run, first, method=method, dark=dark), f"The first points. Later here: {view.caption}"
+
+
+def draw_claims(method: Method, verdicts: pd.DataFrame, status: str | None) -> None:
+    """Every claim, with its verdict where the run has ended."""
+    st.markdown("**Claims, at this scale**")
+    found = {row["claim"]: row for row in verdicts.to_dict("records")}
+    for claim in method.claims:
+        verdict = found.get(claim.id)
+        with st.container(gap="xsmall", key=f"claim-{claim.id}"):
+            waiting = ":gray-badge[after the run]" if status in wording.ACTIVE else ":gray-badge[not run yet]"
+            st.markdown(f"{wording.badge(verdict['verdict']) if verdict else waiting} {claim.text}")
+            if verdict:
+                draw_verdict(verdict)
+    if any(math.isfinite(verdict["effect"]) for verdict in found.values()):
+        st.caption("Thin line: no effect. Thick line: the smallest effect that counts. Dot and bar: effect with its 95% interval.")
+
+
+def draw_verdict(verdict: dict[str, Any]) -> None:
+    """The effect in words and as a picture, and the figures behind it."""
+    if math.isfinite(verdict["effect"]):
+        st.markdown(wording.effect(verdict))
+        chart = interval(pd.DataFrame([verdict]), size="card", dark=dark)
+        st.altair_chart(chart, theme=None, width="stretch")
+    st.caption(verdict["detail"])
+
+
+# --- the paper ----------------------------------------------------------------------------------------------------
+
+
+def heading(method: Method) -> None:
+    """Title, where it was published, its idea and equation."""
+    paper = method.paper
+    st.title(paper.title)
+    links = f"[arXiv {paper.arxiv}]({paper.url})" + (f" · [code]({paper.code})" if paper.code else "")
+    st.caption(f"{FAMILIES[paper.family]} · {paper.authors} · {wording.published(paper)} · {links}")
+    st.markdown(paper.idea)
+    st.latex(paper.equation)
+
+
+def about(method: Method, spec: Spec | None, run: str | None) -> None:
+    """What unfolds on demand."""
+    paper, claims, source, command, export = st.tabs(
+        ["The paper", "What it reports", "Source file", "Command line", "Export and link"]
+    )
+    paper.markdown(DISPLAY_EQUATION.sub(r"\n$$\n\1\n$$\n", method.text), width=820)
+    with claims:
+        st.table([{"Claim": claim.text, "What the paper reports": claim.evidence or "–"} for claim in method.claims])
+    source.code(Path(method.source).read_text(encoding="utf-8"), language="python", line_numbers=True, height=600)
+    with command:
+        st.markdown("The same run in a terminal:")
+        st.code(spec.command if spec else f"python -m core run {method.slug}", language="bash", wrap_lines=True)
+    with export:
+        take_away(method, run)
+
+
+def take_away(method: Method, run: str | None) -> None:
+    """Files of the run, and its link."""
+    if run is None:
+        st.markdown("There is nothing to export before a run.")
+        return
+    with st.container(horizontal=True):
+        exports.data_button(store, run, method.slug, "Data")
+        exports.page_button(store, run, method.slug, "Page")
+        view = next((view for view in method.views if view.title == st.session_state.get("view")), method.views[0])
+        chart = report.figure(store, run, view, method=method)
+        if chart is not None:
+            exports.picture_button(chart, run, method.slug, "png")
+            exports.picture_button(chart, run, method.slug, "svg")
+    st.markdown("Link to this run:")
+    st.code(f"{st.context.url.split('?')[0]}?paper={method.slug}&run={run}", language=None, wrap_lines=True)
+
+
+def keep_in_link(method: Method, run: str | None) -> None:
+    """The address names the run, or the preset where there is none."""
+    if run:
+        st.query_params["run"] = run
+        st.query_params.pop("preset", None)
+    else:
+        st.query_params.pop("run", None)
+        st.query_params["preset"] = st.session_state[key(method, "preset")]
+    st.session_state["place"] = (method.slug, run)
+
+
+# --- the page -----------------------------------------------------------------------------------------------------
+
+method = chosen_method()
+row = linked_run(method)
+heading(method)
+arrive(method, row)
+spec, run = run_panel(method)
+if run is None:
+    draw_claims(method, pd.DataFrame(), None)
+else:
+    active = server.progress(run).status in wording.ACTIVE
+    if active:
+        st.session_state["watched"] = run
+    st.fragment(result, run_every=1 if active else None)(method, run)
+about(method, spec, run)
+keep_in_link(method, run)
