@@ -142,7 +142,7 @@ PRESETS = {
     "smoke": Preset(2, (0, 1), {"data": "digits-8", "steps": 8, "batch_size": 64, "every": 4}),
     "quick": Preset(40, (0, 1, 2, 3, 4), {"data": "digits-8", "steps": 200}, QUICK_ARMS),
     "standard": Preset(400, (0, 1, 2, 3, 4, 5)),
-    "paper": Preset(4500, (0, 1, 2), CIFAR, CIFAR_ARMS, needs="cuda"),
+    "paper": Preset(5400, (0, 1, 2), CIFAR, CIFAR_ARMS, needs="cuda"),
 }
 
 

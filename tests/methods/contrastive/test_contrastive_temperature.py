@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
+from core.data import Images, Split
 from core.methods.base import Features, Inputs, Results
+from core.methods.contrastive import contrastive_temperature
 from core.methods.contrastive.contrastive_temperature import (
     Params,
     best_by_others,
@@ -206,6 +208,18 @@ def test_arms_of_a_seed_start_alike_and_see_the_same_views(run_again):
     curves = recording.store.curves(recording.run, "positive").pivot(index="step", columns="arm", values="value")
     assert curves.loc[0].nunique() == 1
     assert curves.loc[7].nunique() == 3
+
+
+def test_colour_images_are_embedded_by_the_larger_network(monkeypatch):
+    """What the paper preset does, on a few images of noise."""
+    images = Images(torch.rand(24, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(24) % 2, ("even", "odd"))
+    monkeypatch.setattr(contrastive_temperature, "load", lambda name: Split(images, images.take(slice(12))))
+    batches: list[Batch] = []
+    recorder = Recorder(batches.append, (0,))
+    run("tau-0.2", Params(network="resnet-18", steps=1, batch_size=12), Inputs((0,)), recorder)
+    recorder.close()
+    shapes = {array.array.shape for batch in batches for array in batch.arrays if array.part == "vectors"}
+    assert shapes == {(12, 128)}
 
 
 def test_it_runs_on_frozen_features_and_says_where_there_are_too_few():
