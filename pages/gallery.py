@@ -69,7 +69,8 @@ def card(method: Method) -> st.delta_generator.DeltaGenerator | None:
         slot = st.container(height=PICTURE_HEIGHT, border=False)
         outcomes = verdicts[paper.slug]["verdict"]
         st.markdown(wording.tally(outcomes))
-        st.caption(f"{row.preset.capitalize()} preset, at this scale, {row.finished:%-d %b %Y}")
+        whose = f"Reference result, {row.preset}" if row.origin == "reference" else row.preset.capitalize()
+        st.caption(f"{whose} preset, at this scale, {row.finished:%-d %b %Y}")
     return slot
 
 
