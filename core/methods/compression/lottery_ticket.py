@@ -164,7 +164,7 @@ PRESETS = {  # the time of the two that need a GPU is an estimate
 def matches_dense(results: Results) -> Verdict:
     """The smallest density whose mean final accuracy is at most half a point below the dense network's.
 
-    It holds at 25% or less, and does not hold where the whole interval is above; both need two seeds.
+    It holds where the whole interval is at most 25%, and does not hold where all of it is above; both need two seeds.
     """
     from core.measures.statistics import bootstrap_interval
 
@@ -180,7 +180,7 @@ def matches_dense(results: Results) -> Verdict:
 
     effect, low, high = bootstrap_interval(smallest, len(gaps))
     listed = ", ".join(f"{gap:+.2f} at {left[number]:.3g}%" for number, gap in gaps.mean().items())
-    outcome: Outcome = "undecided" if len(gaps) < 2 or low <= 25 < effect else "holds" if effect <= 25 else "does not hold"
+    outcome: Outcome = "undecided" if len(gaps) < 2 or low <= 25 < high else "holds" if high <= 25 else "does not hold"
     detail = f"Ticket minus dense, in points, by the share of weights left: {listed}. The interval resamples seeds."
     return Verdict(outcome, effect, low, high, len(gaps), 25, "% of the weights", detail)
 

@@ -377,7 +377,7 @@ def table(**arms: dict[int, Sequence[float]]) -> pd.DataFrame:
 
 class TestClaims:
     def test_c1_takes_the_smallest_density_within_half_a_point(self):
-        verdict = decide("c1", table(dense={0: [94, 93]}, ticket={1: [94, 94], 2: [93.5, 92.6], 3: [93, 92]}))
+        verdict = decide("c1", table(dense={0: [94, 93]}, ticket={1: [94, 94], 2: [93.5, 92.6], 3: [93, 92]}))  # gaps -0.5, -0.4
         assert verdict.outcome == "holds"
         assert verdict.effect == pytest.approx(16.1)
         assert verdict.n == 2
@@ -387,7 +387,9 @@ class TestClaims:
         verdict = decide("c1", table(dense={0: [94, 93]}, ticket={1: [94, 94], 2: [93.4, 92.4]}))
         assert (verdict.outcome, verdict.effect, verdict.low) == ("does not hold", pytest.approx(40.1), pytest.approx(40.1))
 
-    def test_c1_is_undecided_where_some_are_not_or_one_seed_is_all_there_is(self):
+    def test_c1_is_undecided_where_resamplings_differ_or_one_seed_is_all_there_is(self):
+        lucky = decide("c1", table(dense={0: [94, 93]}, ticket={1: [94, 94], 2: [93.4, 93.4]}))
+        assert (lucky.outcome, lucky.effect, lucky.high) == ("undecided", pytest.approx(16.1), pytest.approx(40.1))
         split = decide("c1", table(dense={0: [94, 93]}, ticket={1: [94, 94], 2: [92.4, 92.9]}))
         assert (split.outcome, split.effect) == ("undecided", pytest.approx(40.1))
         assert decide("c1", table(dense={0: [94]}, ticket={2: [94]})).outcome == "undecided"
