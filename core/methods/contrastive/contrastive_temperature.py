@@ -11,7 +11,7 @@ where $r_i$, the *relative penalty*, is how the anchor's push is shared out amon
 
 1. As $\tau\to 0$, $\tau L_i$ becomes the triplet loss $\max(\max_j s_{ij}-s_{ii},0)$. As $\tau\to\infty$, $L_i$ becomes, up to
    a scale and a constant, the *simple loss* $-s_{ii}+\lambda\sum_{j\neq i}s_{ij}$ with $\lambda=1/(N-1)$, which pushes all alike.
-2. *Hard* losses see each anchor's $K=\max(1,\mathrm{round}(\alpha(N-1)))$ most similar negatives alone, and divide by $K$.
+2. *Hard* losses see each anchor's $K=\max(1,\mathrm{round}(\alpha(N-1)))$ most similar negatives alone, with $\lambda=1/K$.
 3. Uniformity is $-\log\mathbb E\,e^{-2\lVert x-y\rVert^2}$ over pairs of test items, tolerance the mean cosine of two items of one
    class, both where the loss sees them; features are judged before the projection head, on the encoder's output.
 
