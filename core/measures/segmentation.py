@@ -30,7 +30,7 @@ def centre_line_dice(predicted: np.ndarray, truth: np.ndarray) -> float:
     if not predicted.any() or not truth.any():
         return float(predicted.any() == truth.any())
     line, true_line = skeletonize(predicted).astype(bool), skeletonize(truth).astype(bool)
-    precision, sensitivity = (line & truth).sum() / line.sum(), (true_line & predicted).sum() / true_line.sum()
+    precision, sensitivity = ((a & b).sum() / max(a.sum(), 1) for a, b in ((line, truth), (true_line, predicted)))
     return float(2 * precision * sensitivity / (precision + sensitivity)) if precision + sensitivity else 0.0
 
 

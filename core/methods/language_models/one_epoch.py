@@ -235,7 +235,7 @@ def decide_sizes(results: Results) -> Verdict:
         behind.append(at_five - loss[best])
         gains.append(loss[-1] - loss[best])
         inside.append(0 < best < len(loss) - 1)
-        said.append(f"{cost:.0e}: {ratio.iloc[best]:.3g}")
+        said.append(f"{cost}: {ratio.iloc[best]:.3g}")
     rule = decide_within(behind, high=0.03, unit="nat above the best at 5 tokens a parameter")
     gain = decide_by_interval(gains, 0.1)
     detail = f"Best tokens a parameter by cost: {', '.join(said)}. The best beats the largest by {gain.effect:.3f} nat."

@@ -193,7 +193,7 @@ def all_of(verdicts: Sequence[Verdict], unit: str, detail: str) -> Verdict:
     """Several conditions, all of which must hold: the one that does so least is shown."""
     order: tuple[Outcome, ...] = ("does not hold", "not testable here", "undecided", "holds")
     shown = min(verdicts, key=lambda verdict: order.index(verdict.outcome))
-    said = f"{detail} Shown: {shown.detail}"
+    said = f"{detail} Shown: {shown.detail}."
     return Verdict(shown.outcome, shown.effect, shown.low, shown.high, shown.n, shown.smallest, unit, said)
 
 
@@ -515,7 +515,7 @@ class Watch:
         return {"gof": torch.diag(alive), "of": torch.eye(k, dtype=torch.float64), "etf": simplex(k)}
 
     @torch.no_grad()
-    def look(self, model: Model, step: int, loss: float, last: bool, show: bool) -> None:
+    def look(self, model: Model, step: int, loss: Tensor, last: bool, show: bool) -> None:
         """Records the distances to the geometries and the collapse; at the end also lengths, and the table that claims read."""
         features, w = model.features(), model.product().double().cpu()
         gram = w @ w.mT  # (S, K, K)
@@ -528,7 +528,7 @@ class Watch:
             for name, distance in distances.items():
                 self.record.scalars(step, series=GEOMETRY[name], distance=distance)
         series = f"{self.model}, M = {self.layers}"
-        self.record.scalars(step, series=series, loss=loss / len(self.seeds), accuracy=accuracy, nc1=nc1)
+        self.record.scalars(step, series=series, loss=loss, accuracy=accuracy, nc1=nc1)
         self.record.progress(self.part[0] + step, self.part[1])
         if last:
             self.conclude(model, features, gram, nc1, accuracy, distances)
@@ -582,13 +582,13 @@ def descend(
     """Full-batch training of all seeds, whose objectives are summed: none sees another's gradient."""
     moments = {0, steps // 20, steps // 4, steps}
 
-    def loss(step: int) -> Tensor:
-        return objective(model, watch.labels, len(watch.case.counts), watch.decay, watch.case.decay_h, watch.case.entropy).sum()
+    def losses() -> Tensor:
+        return objective(model, watch.labels, len(watch.case.counts), watch.decay, watch.case.decay_h, watch.case.entropy)
 
     def evaluate(step: int, _: float) -> None:
         with torch.no_grad():
-            value = float(loss(step))
-        watch.look(model, step, value, last=step == steps, show=show)
+            values = losses()
+        watch.look(model, step, values, last=step == steps, show=show)
 
     def after_step(step: int) -> None:
         if show and step in moments:
@@ -596,7 +596,7 @@ def descend(
 
     if show:
         picture(model, watch, 0)
-    train(loss, optimiser, steps, schedule=schedule, evaluate=evaluate, every=20, after_step=after_step)
+    train(lambda step: losses().sum(), optimiser, steps, schedule=schedule, evaluate=evaluate, every=20, after_step=after_step)
     if watch.model == "network":
         return
     low, high = 1e-3, 2 * float(frame_lengths(watch.case.counts, watch.layers, watch.decay, watch.decay).max())
