@@ -11,6 +11,7 @@ from __future__ import annotations
 import html
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -361,7 +362,7 @@ def _index(store: Store, run: str, kind: str, name: str) -> pd.DataFrame:
 
 
 def _array_panels(source: _Source, kind: str, name: str, view: Heatmap | Histogram, by_arm: bool = True) -> pd.DataFrame:
-    """Recorded arrays with the title of their panel: by step (and arm, where there are several), or by arm or seed at their last step."""
+    """Recorded arrays with their panel's title: by step (and arm, where there are several), or by arm or seed at the last step."""
     index = _where(_index(source.store, source.run, kind, name), view.where)
     titles = {key.value: key.title for key in arm_keys(source.method)}
     index = index[index["arm"].isin(titles)]
@@ -445,15 +446,15 @@ def page(store: Store, run: str) -> str:
         chart = figure(store, run, view, method=method)
         if chart is not None:
             drawn[f"picture-{number}"] = chart
-            pictures.append(
-                f"<section><h3>{_safe(view.title)}</h3><p>{_safe(view.caption)}</p><div class=chart id=picture-{number}></div></section>"
-            )
+            words = f"<h3>{_safe(view.title)}</h3><p>{_safe(view.caption)}</p>"
+            pictures.append(f"<section>{words}<div class=chart id=picture-{number}></div></section>")
     specs = json.dumps({name: chart.to_dict() for name, chart in drawn.items()}, allow_nan=False).replace("<", "\\u003c")
     paper, spec = method.paper, row["spec"]
     seeds = spec.get("seeds", [])
+    published = paper.venue if re.search(r"\b(19|20)\d\d\b", paper.venue) else f"{paper.venue} {paper.year}"
     parts = {
         "title": _safe(paper.title),
-        "paper": f'{_safe(paper.authors)} · {_safe(paper.venue)} {paper.year} · <a href="{_safe(paper.url)}">arXiv {_safe(paper.arxiv)}</a>',
+        "paper": f'{_safe(paper.authors)} · {_safe(published)} · <a href="{_safe(paper.url)}">arXiv {_safe(paper.arxiv)}</a>',
         "idea": _safe(paper.idea),
         "facts": _safe(
             f"{row['preset']} preset, {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}, {row['device']}, {row['status']}"

@@ -22,6 +22,22 @@ from core.charts.reliability import reliability
 from core.charts.theme import Axis, Key, colours, keys_of
 
 __all__ = [
-    "Axis", "Key", "bars", "colours", "embedding", "heatmap", "histogram", "images", "interval", "keys_of", "lines", "mask", "phase",
-    "points", "project", "reliability", "scaling", "stack",
-]  # fmt: skip
+    "Axis",
+    "Key",
+    "bars",
+    "colours",
+    "embedding",
+    "heatmap",
+    "histogram",
+    "images",
+    "interval",
+    "keys_of",
+    "lines",
+    "mask",
+    "phase",
+    "points",
+    "project",
+    "reliability",
+    "scaling",
+    "stack",
+]

@@ -93,9 +93,13 @@ def _panel(
     offset = alt.YOffset("key:N", sort=list(tints), scale=alt.Scale(paddingInner=0.2)) if grouped else alt.Undefined
     across = _across(y, from_zero, size)
     hints = [
-        alt.Tooltip("row:N", title="Row"), alt.Tooltip("key:N", title="Colour"), theme.tooltip("y", f"Mean: {y.name}", y.format),
-        theme.tooltip("low", "95% interval, from", y.format), theme.tooltip("high", "to", y.format), alt.Tooltip("n:Q", title="Seeds"),
-    ]  # fmt: skip
+        alt.Tooltip("row:N", title="Row"),
+        alt.Tooltip("key:N", title="Colour"),
+        theme.tooltip("y", f"Mean: {y.name}", y.format),
+        theme.tooltip("low", "95% interval, from", y.format),
+        theme.tooltip("high", "to", y.format),
+        alt.Tooltip("n:Q", title="Seeds"),
+    ]
     base = alt.Chart(theme.compact(means)).encode(y=row, yOffset=offset)
     layers = []
     if from_zero:

@@ -54,7 +54,7 @@ def images(
 
 
 def png_url(image: np.ndarray, side: int = 96) -> str:
-    """An image (height, width) or (height, width, 3) as a data URL of a PNG, enlarged by whole numbers, or thinned, to about `side` pixels."""
+    """An image (height, width) or (height, width, 3) as the data URL of a PNG, repeated or thinned to about `side` pixels."""
     pixels = np.asarray(image)
     if pixels.dtype != np.uint8:
         pixels = np.round(255 * np.clip(np.nan_to_num(pixels.astype(float)), 0, 1)).astype(np.uint8)

@@ -51,17 +51,21 @@ def interval(verdicts: pd.DataFrame, *, dark: bool = False, size: Size = "full",
     shown = base.transform_filter("isValid(datum.effect)")
     none = alt.Chart(rows.assign(zero=0.0)).transform_filter("isValid(datum.effect)").encode(y=lane)
     tick = 18 if full else 14
+    ends = shown.transform_filter("isValid(datum.low)").encode(x=at["low"], x2="high:Q", color=tint)
+    enough = shown.transform_filter("isValid(datum.smallest)").encode(x=at["smallest"])
+    shape = alt.Shape("outcome:N", scale=alt.Scale(domain=list(SHAPES), range=list(SHAPES.values())), legend=None)
+    dot = shown.mark_point(filled=True, size=90 if full else 50, opacity=1, yOffset=lift).encode(
+        x=at["effect"], color=tint, shape=shape
+    )
     layers = [
-        none.mark_tick(orient="vertical", size=tick + 10, thickness=1.6, color=chosen.baseline, yOffset=lift).encode(x=alt.X("zero:Q", axis=None, scale=scale)),
-        none.mark_rule(color=chosen.line, strokeWidth=1, yOffset=lift, y2Offset=lift).encode(x=alt.value(0), x2=alt.value("width")),
-        shown.transform_filter("isValid(datum.smallest)").mark_tick(orient="vertical", size=tick, thickness=2.4, color=chosen.text, opacity=1, yOffset=lift)
-        .encode(x=at["smallest"]),
-        shown.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=4, opacity=0.75, yOffset=lift, strokeCap="round")
-        .encode(x=at["low"], x2="high:Q", color=tint),
-        shown.mark_point(filled=True, size=90 if full else 50, opacity=1, yOffset=lift).encode(
-            x=at["effect"], color=tint, tooltip=hints if full else alt.Undefined,
-            shape=alt.Shape("outcome:N", scale=alt.Scale(domain=list(SHAPES), range=list(SHAPES.values())), legend=None)),
-    ]  # fmt: skip
+        none.mark_rule(color=chosen.line, yOffset=lift, y2Offset=lift).encode(x=alt.value(0), x2=alt.value("width")),
+        none.mark_tick(orient="vertical", size=tick + 10, thickness=1.6, color=chosen.baseline, opacity=1, yOffset=lift).encode(
+            x=alt.X("zero:Q", axis=None, scale=scale)
+        ),
+        ends.mark_rule(strokeWidth=4, opacity=0.75, yOffset=lift, strokeCap="round"),
+        enough.mark_tick(orient="vertical", size=tick, thickness=2.4, color=chosen.text, opacity=1, yOffset=lift),
+        dot.encode(tooltip=hints) if full else dot,
+    ]
     if full:
         layers += _words(base, tint, chosen, hints)
     text = description or "Verdicts: " + " ".join(f"{row.claim}: {row.outcome}, {row.number}." for row in rows.itertuples())
@@ -71,16 +75,20 @@ def interval(verdicts: pd.DataFrame, *, dark: bool = False, size: Size = "full",
 
 def _row(number: int, verdict: dict[str, Any], chosen: Palette) -> dict[str, Any]:
     outcome = verdict["verdict"]
-    marks = [float(verdict[name]) for name in ("effect", "low", "high", "smallest")]
-    reach = max((abs(mark) for mark in marks if math.isfinite(mark)), default=1.0) or 1.0
-    scaled = {
-        name: mark / reach if math.isfinite(mark) else None
-        for name, mark in zip(("effect", "low", "high", "smallest"), marks, strict=True)
+    marks = {name: float(verdict[name]) for name in ("effect", "low", "high", "smallest")}
+    reach = max((abs(mark) for mark in marks.values() if math.isfinite(mark)), default=1.0) or 1.0
+    return {
+        "row": number,
+        "claim": verdict["claim"],
+        "text": verdict["text"],
+        "outcome": outcome,
+        "head": f"{verdict['claim']} {outcome}",
+        "number": _number(verdict),
+        "brief": _number(verdict | {"low": math.nan}),
+        "detail": str(verdict.get("detail") or ""),
+        "tint": {"holds": chosen.holds, "does not hold": chosen.fails}.get(outcome, chosen.muted),
+        **{name: mark / reach if math.isfinite(mark) else None for name, mark in marks.items()},
     }
-    tint = {"holds": chosen.holds, "does not hold": chosen.fails}.get(outcome, chosen.muted)
-    detail = str(verdict.get("detail") or "")
-    return {"row": number, "claim": verdict["claim"], "text": verdict["text"], "outcome": outcome, "head": f"{verdict['claim']} {outcome}",
-            "number": _number(verdict), "detail": detail, "tint": tint, **scaled}  # fmt: skip
 
 
 def _number(verdict: dict[str, Any]) -> str:
@@ -107,9 +115,8 @@ def _words(base: alt.Chart, tint: alt.Color, chosen: Palette, hints: list[alt.To
     claim = base.mark_text(align="left", fontSize=12.5, yOffset=-8, limit=alt.ExprRef("width - 4")).encode(
         x=alt.value(2), text="text:N"
     )
-    number = base.mark_text(align="right", fontSize=12, color=chosen.muted, yOffset=-28).encode(
-        x=alt.XValue("width"), text="number:N"
-    )
+    text = alt.ExprRef("width < 440 ? datum.brief : datum.number")
+    number = base.mark_text(align="right", fontSize=12, color=chosen.muted, yOffset=-28, text=text).encode(x=alt.XValue("width"))
     why = base.transform_filter("!isValid(datum.effect)").mark_text(
         align="left", color=chosen.muted, yOffset=12, limit=alt.ExprRef("width - 4")
     )

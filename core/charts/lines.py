@@ -69,9 +69,8 @@ def lines(
     titles = {key.value: key.title for key in keys}
     listed = recorded | {titles[value] for value in legend if value in titles}
     frame, tints = frame[frame["key"].isin(recorded)], {title: tint for title, tint in tints.items() if title in listed}
-    look = _Look(
-        x, y, tints, titles.get(rule), {titles.get(value, "") for value in dashed}, dark, size, labelled, _legend_title(keys, colour)
-    )  # fmt: skip
+    dashes = {titles[value] for value in dashed if value in titles}
+    look = _Look(x, y, tints, titles.get(rule), dashes, dark, size, labelled, _legend_title(keys, colour))
     parts = split(frame, facet, facet_keys, size)
     charts = []
     for number, (title, rows) in enumerate(parts):

@@ -35,7 +35,7 @@ def heatmap(
     size: Size = "full",
     description: str = "",
 ) -> Any:
-    """Matrices as coloured cells, a panel a row of `frame`, on one colour scale; large ones by means over blocks, which a note says.
+    """Matrices as coloured cells on one colour scale, a panel a row of `frame`; large ones by means over blocks, as a note says.
 
     Args:
         frame: columns `panel` (the panel's title) and `array` (numbers or booleans; any shape, see `as_matrix`).
@@ -97,7 +97,7 @@ def histogram(
     size: Size = "full",
     description: str = "",
 ) -> Any:
-    """Distributions of the entries of arrays, a panel a value of `panel`, on shared bins; arrays of one panel and colour are pooled."""
+    """Distributions of arrays' entries on shared bins, a panel a value of `panel`; arrays of one panel and colour are pooled."""
     frame = frame.assign(**{panel: frame[panel].astype(str)})
     frame, tints = theme.named(frame.assign(_all="all"), colour or "_all", keys if colour else [Key("all", "all", "method")], dark)
     titles = list(dict.fromkeys(frame[panel]))
@@ -187,7 +187,7 @@ def evenly(count: int, limit: int) -> list[int]:
     >>> evenly(10, 4), evenly(3, 4)
     ([0, 3, 6, 9], [0, 1, 2])
     """
-    return list(range(count)) if count <= limit else [int(round(position)) for position in np.linspace(0, count - 1, limit)]
+    return list(range(count)) if count <= limit else np.linspace(0, count - 1, limit).round().astype(int).tolist()
 
 
 def _edges(length: int, side: int) -> np.ndarray:

@@ -53,12 +53,14 @@ def points(
         titles = {key: f"{key}, slope {theme.label(round(slope, 2))}" for key, slope in slopes.items() if math.isfinite(slope)}
         frame = frame.assign(key=[titles.get(key, key) for key in frame["key"]])
         tints = {titles.get(key, key): tint for key, tint in tints.items()}
+    frame = frame.assign(shape=frame[shape].map(theme.label)) if shape else frame
+    shapes = [key.title for key in theme.keys_of(frame[shape])] if shape else list(tints)
     parts = split(frame, facet, facet_keys, size)
     limit = DOTS[size] // max(len(parts), 1)
     charts = []
     for title, rows in parts:
         drawn = sampled(rows, x.field, y.field, limit)
-        layers = [_dots(drawn, x, y, colour, tints, shape, size)]
+        layers = [_dots(drawn, x, y, colour, tints, shape, shapes, size)]
         if fit:
             layers.append(_fits(rows, x, y, tints, size))
         if segments is not None and len(segments):
@@ -165,9 +167,7 @@ def embedding(
         ends = [[theme.round_to(centre - reach), theme.round_to(centre + reach)] for centre in middle]
         across = alt.X("x:Q", axis=None, scale=alt.Scale(domain=ends[0], nice=False))
         up = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=ends[1], nice=False))
-        chart = _marks(drawn.assign(shape=drawn["key"]), tints, list(tints), size, 26 if len(drawn) < 500 else 14).encode(
-            x=across, y=up
-        )
+        chart = _marks(drawn, tints, list(tints), size, 26 if len(drawn) < 500 else 14).encode(x=across, y=up)
         if size == "full":
             chart = chart.encode(tooltip=[alt.Tooltip("key:N", title="Label")])
             chart.view = alt.ViewConfig(stroke=theme.palette(dark).line, cornerRadius=4)
@@ -179,10 +179,10 @@ def embedding(
 
 
 def project(vectors: np.ndarray, onto: np.ndarray | None = None) -> tuple[np.ndarray, float]:
-    """Vectors in the first two principal directions of `onto` (of themselves without it), and the share of their variance there.
+    """Vectors in the first two principal directions of `onto` (else of their own), and the share of their variance there.
 
     Args:
-        vectors: (n, d). onto: (m, d), whose mean and directions are used. Each direction's sign is such that its largest entry is positive.
+        vectors: (n, d). onto: (m, d). A direction's sign is such that its largest entry is positive.
 
     Returns:
         (n, 2) coordinates and a share in [0, 1].
@@ -247,19 +247,15 @@ def sampled(frame: pd.DataFrame, x: str, y: str, limit: int) -> pd.DataFrame:
     return frame.iloc[np.unique(np.concatenate([ends, even]))]
 
 
-def _dots(rows: pd.DataFrame, x: Axis, y: Axis, colour: str, tints: dict[str, str], shape: str, size: Size) -> alt.Chart:
-    drawn = pd.DataFrame(
-        {
-            "x": rows[x.field],
-            "y": rows[y.field],
-            "key": rows["key"],
-            "shape": rows[shape].map(theme.label) if shape else rows["key"],
-        }
-    )
+def _dots(
+    rows: pd.DataFrame, x: Axis, y: Axis, colour: str, tints: dict[str, str], shape: str, shapes: Sequence[str], size: Size
+) -> alt.Chart:
+    drawn = pd.DataFrame({"x": rows[x.field], "y": rows[y.field], "key": rows["key"]})
+    if shape:
+        drawn["shape"] = rows["shape"]
     if "seed" in rows:
         drawn["seed"] = rows["seed"]
-    order = list(dict.fromkeys(drawn["shape"])) if shape else list(tints)
-    marks = _marks(drawn, tints, order, size, 52 if len(drawn) <= 200 else 24, shape.replace("_", " "))
+    marks = _marks(drawn, tints, shapes, size, 52 if len(drawn) <= 200 else 24, shape.replace("_", " "))
     hints = [alt.Tooltip("key:N", title=colour.replace("_", " ").capitalize())]
     hints += [alt.Tooltip("shape:N", title=shape.replace("_", " ").capitalize())] if shape else []
     hints += [theme.tooltip("x", x.name, x.format, 6), theme.tooltip("y", y.name, y.format, 6)]
@@ -269,14 +265,13 @@ def _dots(rows: pd.DataFrame, x: Axis, y: Axis, colour: str, tints: dict[str, st
 
 
 def _marks(rows: pd.DataFrame, tints: dict[str, str], shapes: Sequence[str], size: Size, area: int, title: str = "") -> alt.Chart:
-    """Marks with colour by `key` and shape by `shape`: colour is never alone."""
+    """Marks coloured by `key` and shaped by it too (one legend needs one field), or by `shape` with a legend of that title."""
     legend = theme.legend_of(list(tints), size)
     scale = alt.Scale(domain=list(shapes), range=[theme.SHAPES[i % len(theme.SHAPES)] for i in range(len(shapes))])
-    own = (
-        theme.legend_of(list(shapes), size, title, orient="bottom", offset=8) if title else legend
-    )  # beside it, it would not fit a phone
+    below = theme.legend_of(list(shapes), size, title, orient="bottom", offset=8)  # beside the other it would not fit a phone
     marks = alt.Chart(theme.compact(rows)).mark_point(filled=True, size=area if size == "full" else 14, opacity=0.75)
-    return marks.encode(color=theme.colour_of(tints, legend), shape=alt.Shape("shape:N", scale=scale, legend=own))
+    shape = alt.Shape("shape:N", scale=scale, legend=below) if title else alt.Shape("key:N", scale=scale, legend=legend)
+    return marks.encode(color=theme.colour_of(tints, legend), shape=shape)
 
 
 def _fits(rows: pd.DataFrame, x: Axis, y: Axis, tints: dict[str, str], size: Size) -> alt.Chart:

@@ -18,10 +18,17 @@ QUARTERS = [0, 0.25, 0.5, 0.75, 1]
 
 
 def reliability(
-    frame: pd.DataFrame, *, panel: str = "arm", keys: Sequence[Key] = (), seed: str = "seed", bins: int = BINS, dark: bool = False,
-    size: Size = "full", description: str = "",
-) -> Any:  # fmt: skip
-    """Accuracy against confidence in bins of equal width, with counts underneath; a panel per value of `panel`, its ECE in the title.
+    frame: pd.DataFrame,
+    *,
+    panel: str = "arm",
+    keys: Sequence[Key] = (),
+    seed: str = "seed",
+    bins: int = BINS,
+    dark: bool = False,
+    size: Size = "full",
+    description: str = "",
+) -> Any:
+    """Accuracy against confidence in bins of equal width, with counts underneath; a panel a value of `panel`, its ECE in the title.
 
     Intervals are Wilson's at 95%, for the number of predictions that one seed has in the bin: seeds share their test data, so that
     pooling them makes no new samples.
@@ -50,7 +57,7 @@ def reliability(
             charts.append(diagram)
     note = f"Error bars: Wilson 95% for one seed's count. ECE over {bins} bins of equal width."
     note += f" {hidden:,} predictions without finite confidence are left out." if hidden else ""
-    text = f"{description or 'Reliability diagrams: accuracy against confidence'}. Panels: {', '.join(shown)}. On the diagonal, confidence is right."
+    text = f"{description or 'Reliability diagrams: accuracy against confidence'}. Panels: {', '.join(shown)}."
     joined = theme.panels(charts, width=width, shared=(), size=size)
     return theme.finished(joined, dark=dark, description=text, size=size, note=note)
 
@@ -96,9 +103,12 @@ def _diagram(table: pd.DataFrame, tint: str, width: int, dark: bool, size: Size)
     )
     base = alt.Chart(theme.compact(table)).encode(x=across)
     hints = [
-        theme.tooltip("confidence", "Mean confidence", ".1%"), theme.tooltip("accuracy", "Accuracy", ".1%"),
-        theme.tooltip("low", "95% interval, from", ".1%"), theme.tooltip("high", "to", ".1%"), alt.Tooltip("count:Q", title="Predictions", format=","),
-    ]  # fmt: skip
+        theme.tooltip("confidence", "Mean confidence", ".1%"),
+        theme.tooltip("accuracy", "Accuracy", ".1%"),
+        theme.tooltip("low", "95% interval, from", ".1%"),
+        theme.tooltip("high", "to", ".1%"),
+        alt.Tooltip("count:Q", title="Predictions", format=","),
+    ]
     gap = base.mark_rule(strokeWidth=5, opacity=0.2, color=tint).encode(y=up, y2="confidence:Q")
     seen = alt.when("datum.count < 10").then(alt.value(0.3)).otherwise(alt.value(1))  # few predictions tell little
     interval = base.mark_rule(strokeWidth=1.6, color=tint).encode(

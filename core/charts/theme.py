@@ -159,7 +159,7 @@ def blend(stops: Sequence[str], count: int) -> list[str]:
 def named(
     frame: pd.DataFrame, colour: str, keys: Sequence[Key], dark: bool, also: Iterable[Any] = ()
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """The rows that have a key, with the column `key` of titles; and the colours of the titles that occur or stand for one of `also`.
+    """The rows that have a key, with the column `key` of titles; and the colours of the titles that occur or are those of `also`.
 
     Colours are given before unused keys are dropped, so that an arm has the same colour in every chart.
     """
@@ -175,7 +175,8 @@ def label(value: Any) -> str:
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if isinstance(value, (int, np.integer)):
-        return f"{value:,}".replace("-", "−") if abs(value) >= 10_000 else f"{value}".replace("-", "−")
+        whole = int(value)
+        return (f"{whole:,}" if abs(whole) >= 10_000 else str(whole)).replace("-", "−")
     if isinstance(value, (float, np.floating)):
         return f"{value:.4g}".replace("-", "−")
     return str(value)
@@ -454,8 +455,8 @@ def configuration(dark: bool, size: Size = "full", joined: bool = False) -> dict
         "axisY": {"domain": False, "ticks": False, "gridWidth": 1},
         "legend": {
             "orient": "top", "labelColor": chosen.text, "titleColor": chosen.muted, "labelFontSize": 12.5, "titleFontSize": 12,
-            "titleFontWeight": "normal", "symbolStrokeWidth": 2.5, "symbolSize": 160, "offset": 12 if joined else 30, "rowPadding": 4, "titleOrient": "left",
-            "symbolBaseFillColor": chosen.muted, "symbolBaseStrokeColor": chosen.muted,
+            "titleFontWeight": "normal", "symbolStrokeWidth": 2.5, "symbolSize": 160, "offset": 12 if joined else 30,
+            "rowPadding": 4, "titleOrient": "left", "symbolBaseFillColor": chosen.muted, "symbolBaseStrokeColor": chosen.muted,
         },
         "title": {"color": chosen.text, "subtitleColor": chosen.muted, "fontSize": 13, "fontWeight": 600},
         "mark": {"tooltip": None},
