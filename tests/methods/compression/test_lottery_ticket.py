@@ -383,15 +383,15 @@ class TestClaims:
         assert verdict.n == 2
         assert "-0.45 at 16.1%" in verdict.detail
 
-    def test_c1_does_not_hold_where_every_resampling_is_above_a_quarter(self):
+    def test_c1_does_not_hold_where_a_quarter_of_the_weights_falls_short(self):
         verdict = decide("c1", table(dense={0: [94, 93]}, ticket={1: [94, 94], 2: [93.4, 92.4]}))
         assert (verdict.outcome, verdict.effect, verdict.low) == ("does not hold", pytest.approx(40.1), pytest.approx(40.1))
 
-    def test_c1_is_undecided_where_resamplings_differ_or_one_seed_is_all_there_is(self):
+    def test_c1_is_decided_by_the_mean_and_needs_two_seeds(self):
         lucky = decide("c1", table(dense={0: [94, 93]}, ticket={1: [94, 94], 2: [93.4, 93.4]}))
-        assert (lucky.outcome, lucky.effect, lucky.high) == ("undecided", pytest.approx(16.1), pytest.approx(40.1))
+        assert (lucky.outcome, lucky.effect, lucky.high) == ("holds", pytest.approx(16.1), pytest.approx(40.1))
         split = decide("c1", table(dense={0: [94, 93]}, ticket={1: [94, 94], 2: [92.4, 92.9]}))
-        assert (split.outcome, split.effect) == ("undecided", pytest.approx(40.1))
+        assert (split.outcome, split.effect) == ("does not hold", pytest.approx(40.1))
         assert decide("c1", table(dense={0: [94]}, ticket={2: [94]})).outcome == "undecided"
         assert decide("c1", table(ticket={2: [94]})).outcome == "undecided"
 
@@ -407,8 +407,8 @@ class TestClaims:
     def test_c4_counts_steps_and_says_who_never_got_there(self):
         rows = table(ticket={1: [10, 10], 2: [150, 120], 3: [1, 1]}, reinit={1: [10, 10], 2: [300, 280], 3: [1, 1]})
         verdict = decide("c4", rows)
-        assert verdict.effect == pytest.approx(100 * (0.5 + (1 - 120 / 280)) / 2)
-        assert verdict.detail.endswith("Never got there, and count as T: 0 ticket and 1 reinit runs.")
+        assert (verdict.outcome, verdict.effect) == ("holds", pytest.approx((150 + 120) / (300 + 280)))
+        assert "Never got there, and count as T: 0 ticket and 1 reinit runs." in verdict.detail
         assert decide("c4", table(ticket={2: [270, 271]}, reinit={2: [280, 280]})).outcome == "does not hold"
 
     def test_without_the_arms_nothing_is_decided(self):
