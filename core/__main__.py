@@ -266,7 +266,7 @@ def export_run(options: argparse.Namespace) -> int:
 
 
 def reproduce_papers(options: argparse.Namespace) -> int:
-    """`reproduce`. Without --store the runs are kept nowhere else."""
+    """`reproduce`. Without --store everything runs anew and is kept nowhere else; in a store, what is complete there is taken."""
     import tempfile
 
     from core.engine import Engine
@@ -284,7 +284,7 @@ def reproduce_papers(options: argparse.Namespace) -> int:
     ):
         for slug in slugs:
             spec = engine.make_spec(slug, options.preset, device=options.device)
-            watch(engine, engine.submit(spec, again=True))
+            watch(engine, engine.submit(spec))
             outcome = report(engine.store, spec, as_json=False)
             code = max(code, outcome)
             if options.check:
