@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 
 import streamlit as st
 from anyio import to_thread
@@ -15,6 +16,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from core.engine import Engine
+from core.methods import registry
 from core.store import StoreError, default_path
 
 
@@ -26,11 +28,18 @@ def engine() -> Engine:
     return started
 
 
+def start() -> None:
+    """Starts the engine, and reads what the first page needs."""
+    engine()
+    registry.catalogue()
+    import_module("core.report")  # and with it the library of charts
+
+
 @asynccontextmanager
 async def lifespan(app: st.App) -> AsyncIterator[None]:
     """Starts the engine with the server. A store that cannot be opened is said here and on every page, and tried again there."""
     try:
-        await to_thread.run_sync(engine)
+        await to_thread.run_sync(start)
     except StoreError as error:
         print(f"\n  {error}\n", flush=True)
     yield

@@ -3,16 +3,14 @@
 import streamlit as st
 
 from app import engine
-from core import report
 from core.methods import registry
 from core.methods.base import FAMILIES, Method
-from pages import wording
+from pages import pictures, wording
 
 NOT_RUN = "not run yet"
 PICTURE_HEIGHT = 150
 
 store = engine().store
-dark = st.context.theme.type == "dark"
 methods = registry.catalogue()
 # The last of a paper counts: a reference result only where there is no run of one's own.
 completed = store.runs(status="completed").sort_values(["origin", "finished"], ascending=[False, True])
@@ -89,7 +87,7 @@ if not shown:
 
 for slug, slot in slots.items():  # last, so that the page stands before the first picture is drawn
     if slot is not None:
-        view = methods[slug].views[0]
-        chart = report.figure(store, latest[slug].run, view, method=methods[slug], size="card", dark=dark)
-        if chart is not None:
-            slot.altair_chart(chart, theme=None, width="stretch")
+        picture = pictures.of_ended_view(latest[slug].run, latest[slug].finished, slug, 0, size="card")
+        if picture:
+            with slot:
+                pictures.draw(picture)

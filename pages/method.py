@@ -13,17 +13,15 @@ import streamlit as st
 
 from app import engine
 from core import report
-from core.charts import interval
 from core.engine import Progress, Spec
 from core.methods import registry
 from core.methods.base import FAMILIES, Lines, Method, ParameterError, ParamSpec, Points, View
-from pages import exports, wording
+from pages import exports, pictures, wording
 
 DISPLAY_EQUATION = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)  # Markdown wants its dollars on lines of their own
 
 server = engine()
 store = server.store
-dark = st.context.theme.type == "dark"
 
 
 # --- which paper, which run ---------------------------------------------------------------------------------------
@@ -118,10 +116,20 @@ def step_of(default: float) -> float:
     return 10.0 ** (math.floor(math.log10(abs(default))) - 1) if default else 0.1
 
 
+def has_arrived(method: Method) -> bool:
+    """Whether a person has come from another page, or by the browser's way back, and not pressed something here."""
+    slug, run, known = st.session_state.get("place", (None, None, True))
+    if slug != method.slug or key(method, "preset") not in st.session_state:
+        return True
+    if st.query_params.get("run") == run:
+        st.session_state["place"] = (slug, run, True)
+        return False
+    return known  # else the click came before the browser had learnt the address of its run
+
+
 def arrive(method: Method, row: dict[str, Any] | None) -> None:
     """On arrival at a paper or a run, sets the controls to a run of one's own, else to the quick preset (or the one in the URL)."""
-    place = (method.slug, st.query_params.get("run"))
-    if st.session_state.get("place") == place and key(method, "preset") in st.session_state:
+    if not has_arrived(method):
         return
     if row is not None and row["origin"] == "own" and row["preset"] in method.presets:
         spec = row["spec"]
@@ -171,7 +179,7 @@ def press_run(method: Method, spec: Spec, again: bool) -> None:
 
 def remember(method: Method, run: str | None) -> None:
     """The controls as they are now belong to this run, until one of them is moved."""
-    st.session_state["place"] = (method.slug, run)
+    st.session_state["place"] = (method.slug, run, False)
     st.session_state["linked"] = (run, positions(method))
 
 
@@ -184,7 +192,7 @@ def positions(method: Method) -> dict[str, Any]:
 def shown_run(method: Method, spec: Spec | None) -> str | None:
     """The linked run as long as no control was moved; then the run of the controls, where it is kept."""
     linked, then = st.session_state["linked"]
-    if linked and then == positions(method):
+    if linked and then == positions(method) and store.run(linked):
         return linked
     return spec.run if spec and store.run(spec.run) else None
 
@@ -280,6 +288,7 @@ def result(method: Method, run: str) -> None:
             draw_pictures(method, run, progress.status in wording.ACTIVE)
         with claims:
             draw_claims(method, store.verdicts(run), progress.status)
+        draw_cells(progress)
     if progress.status not in wording.ACTIVE and st.session_state.pop("watched", None) == run:
         st.rerun()  # the run has ended: the button and the exports outside of this fragment must know
 
@@ -300,7 +309,7 @@ def status_line(run: str, progress: Progress) -> None:
         took = f"{wording.duration(progress.seconds)} on {row['device']}"
         origin = ["reference result"] if row["origin"] == "reference" else []
         facts = (*origin, f"{row['preset']} preset", seeds, took, f"{row['created']:%-d %b %Y, %H:%M} UTC")
-        chips = wording.tally(store.verdicts(run)["verdict"]) if progress.status == "completed" else wording.badge(progress.status)
+        chips = wording.standing(progress.status, store.verdicts(run)["verdict"])
         st.markdown(f"{chips} :small[:gray[{' · '.join(facts)}]]")
     failures(progress)
 
@@ -320,17 +329,17 @@ def failures(progress: Progress) -> None:
 def draw_pictures(method: Method, run: str, active: bool) -> None:
     """One picture at a time, the hero first."""
     tabs = st.tabs([view.title for view in method.views], key="view", bind="query-params")
-    for view, tab in zip(method.views, tabs, strict=True):
+    for number, (view, tab) in enumerate(zip(method.views, tabs, strict=True)):
         if not tab.open:
             continue
         with tab:
-            chart, caption = picture(method, run, view, active)
+            chart, caption = live_picture(method, run, view) if active else ended_picture(method, run, number)
             with st.container(key="picture"):
-                if chart is not None:
-                    st.altair_chart(chart, theme=None, width="stretch")
+                if chart:
+                    pictures.draw(chart)
             frames = [] if active else report.frames(store, run, view)
             if len(frames) > 1:
-                st.select_slider(frame_title(view), frames, value=frames[-1], key=f"frame/{run}/{view.title}")
+                st.select_slider(frame_title(view), frames, value=frames[-1], key=f"frame/{run}/{number}")
             st.caption(caption)
 
 
@@ -339,19 +348,24 @@ def frame_title(view: View) -> str:
     return (view.frame if isinstance(view, Points) else "step").replace("_", " ").capitalize()
 
 
-def picture(method: Method, run: str, view: View, active: bool) -> tuple[Any, str]:
-    """A view's chart with its caption; while it has nothing to show yet, the first curve that was recorded."""
-    frame = None if active else st.session_state.get(f"frame/{run}/{view.title}")
-    chart = report.figure(store, run, view, method=method, dark=dark, frame=frame)
-    if chart is not None:
+def ended_picture(method: Method, run: str, number: int) -> tuple[pictures.Specification | None, str]:
+    """A view's chart with its caption."""
+    frame = st.session_state.get(f"frame/{run}/{number}")
+    chart = pictures.of_ended_view(run, store.run(run)["finished"], method.slug, number, frame=frame)
+    caption = method.views[number].caption
+    return chart, caption if chart else f"This result keeps no data for this picture; a run of your own does. It shows: {caption}"
+
+
+def live_picture(method: Method, run: str, view: View) -> tuple[pictures.Specification | None, str]:
+    """The same as far as the run has got; while the view has nothing to show yet, the first curve that was recorded."""
+    chart = pictures.of_view(run, method.slug, view)
+    if chart:
         return chart, view.caption
-    if not active:
-        return None, f"This result keeps no data for this picture; a run of your own does. It shows: {view.caption}"
     names = store.scalar_names(run)
     if not names:
         return None, "The first points appear here as soon as they are recorded."
     first = Lines(title="First points", caption="The first that was recorded", y=names[0])
-    return report.figure(store, run, first, method=method, dark=dark), f"The first points. Later here: {view.caption}"
+    return pictures.of_view(run, method.slug, first), f"The first points. Later here: {view.caption}"
 
 
 def draw_claims(method: Method, verdicts: pd.DataFrame, status: str | None) -> None:
@@ -373,9 +387,27 @@ def draw_verdict(verdict: dict[str, Any]) -> None:
     """The effect in words and as a picture, and the figures behind it."""
     if math.isfinite(verdict["effect"]):
         st.markdown(wording.effect(verdict))
-        chart = interval(pd.DataFrame([verdict]), size="card", dark=dark)
-        st.altair_chart(chart, theme=None, width="stretch")
+        pictures.draw(pictures.of_verdict(verdict))
     st.caption(verdict["detail"])
+
+
+def draw_cells(progress: Progress) -> None:
+    """Every arm with its seeds, on demand."""
+    cells = st.expander("Cells", icon=":material/grid_on:", key="cells", on_change="rerun")
+    if cells.open:
+        rows = [
+            {
+                "Arm": cell.arm,
+                "Seeds": ", ".join(map(str, cell.seeds)),
+                "Status": cell.status,
+                "Progress": 100 * cell.fraction,
+                "Left": "" if cell.eta_seconds is None else wording.duration(cell.eta_seconds),
+                "Message": cell.message.partition("\n")[0],
+            }
+            for cell in progress.cells
+        ]
+        bar = st.column_config.ProgressColumn(format="%d%%", min_value=0, max_value=100)
+        cells.dataframe(rows, column_config={"Progress": bar}, hide_index=True, alt="The cells of the run")
 
 
 # --- the paper ----------------------------------------------------------------------------------------------------
@@ -432,7 +464,8 @@ def keep_in_link(method: Method, run: str | None) -> None:
     else:
         st.query_params.pop("run", None)
         st.query_params["preset"] = st.session_state[key(method, "preset")]
-    st.session_state["place"] = (method.slug, run)
+    if st.session_state["place"][1] != run:
+        st.session_state["place"] = (method.slug, run, False)
 
 
 # --- the page -----------------------------------------------------------------------------------------------------
@@ -442,6 +475,7 @@ row = linked_run(method)
 heading(method)
 arrive(method, row)
 spec, run = run_panel(method)
+keep_in_link(method, run)
 if run is None:
     draw_claims(method, pd.DataFrame(), None)
 else:
@@ -450,4 +484,3 @@ else:
         st.session_state["watched"] = run
     st.fragment(result, run_every=1 if active else None)(method, run)
 about(method, spec, run)
-keep_in_link(method, run)

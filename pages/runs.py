@@ -8,7 +8,7 @@ import streamlit as st
 from app import engine
 from core.charts import Axis, lines
 from core.methods import registry
-from pages import exports, wording
+from pages import exports, pictures, wording
 
 PAGE_LENGTH = 20
 COMPARABLE = 6  # more curves over each other cannot be told apart
@@ -16,7 +16,6 @@ COMPARABLE = 6  # more curves over each other cannot be told apart
 server = engine()
 store = server.store
 papers = registry.catalogue()
-dark = st.context.theme.type == "dark"
 
 
 def title_of(slug: str) -> str:
@@ -48,8 +47,7 @@ def row(run: Any) -> None:
             if run.status in wording.ACTIVE:
                 progress(run.run)
             else:
-                chips = wording.tally(store.verdicts(run.run)["verdict"]) if run.status == "completed" else ""
-                st.markdown(chips or wording.badge(run.status))
+                st.markdown(wording.standing(run.status, store.verdicts(run.run)["verdict"]))
         with st.container(horizontal=True, horizontal_alignment="right", width="stretch"):
             actions(run)
 
@@ -122,9 +120,9 @@ def comparison(runs: pd.DataFrame) -> None:
         if len(series) > 1:
             part = st.selectbox("Part of it", series, key="series", bind="query-params", width=220)
             frame = frame[frame["series"] == part]
-    chart = lines(frame, Axis("step"), Axis("value", name.replace("_", " ")), colour="run", facet="arm", dark=dark)
+    chart = lines(frame, Axis("step"), Axis("value", name.replace("_", " ")), colour="run", facet="arm", dark=pictures.is_dark())
     with st.container(key="comparison"):
-        st.altair_chart(chart, theme=None, width="stretch")
+        pictures.draw(pictures.of_chart(chart))
 
 
 st.title("Runs")

@@ -43,6 +43,11 @@ def tally(outcomes: Iterable[str]) -> str:
     )
 
 
+def standing(status: str, outcomes: Iterable[str]) -> str:
+    """Chips of how a run stands: its verdicts, and its status where it did not complete."""
+    return " ".join(filter(None, ["" if status == "completed" else badge(status), tally(outcomes)])) or badge(status)
+
+
 def effect(verdict: Mapping[str, Any]) -> str:
     """The estimate with its unit, its 95% interval and n, as far as there are."""
     if not math.isfinite(verdict["effect"]):

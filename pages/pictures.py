@@ -1,0 +1,61 @@
+"""Charts on the pages: a view of a run as a Vega-Lite specification, computed once where the run has ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import altair
+import pandas as pd
+import streamlit as st
+
+from app import engine
+from core import report
+from core.charts import interval
+from core.methods import registry
+from core.methods.base import View
+
+Specification = dict[str, Any]
+
+altair.data_transformers.disable_max_rows()  # what a chart may show is decided by the store's queries
+
+
+def is_dark() -> bool:
+    """Whether the visitor sees the dark theme."""
+    return st.context.theme.type == "dark"
+
+
+def draw(specification: Specification) -> None:
+    """Shows a chart as wide as its place."""
+    st.vega_lite_chart(specification, theme=None, width="stretch")
+
+
+def of_chart(chart: Any) -> Specification:
+    """The specification of a chart of core.charts, which is right by its tests: validating it again would take most of the time."""
+    return chart.to_dict(validate=False)
+
+
+def of_view(run: str, slug: str, view: View, size: str = "full", frame: Any = None) -> Specification | None:
+    """A view of a run that may be under way; None where nothing was recorded for it yet."""
+    method = registry.declared(slug)
+    chart = report.figure(engine().store, run, view, method=method, dark=is_dark(), size=size, frame=frame)
+    return None if chart is None else of_chart(chart)
+
+
+def of_ended_view(run: str, finished: Any, slug: str, number: int, size: str = "full", frame: Any = None) -> Specification | None:
+    """The same of the method's view of that number, kept; a run that is run again has another `finished`."""
+    return _kept_view(run, str(finished), slug, number, size, frame, is_dark())
+
+
+@st.cache_data(max_entries=1000, show_spinner=False)
+def _kept_view(run: str, finished: str, slug: str, number: int, size: str, frame: Any, dark: bool) -> Specification | None:
+    return of_view(run, slug, registry.declared(slug).views[number], size, frame)
+
+
+def of_verdict(verdict: dict[str, Any]) -> Specification:
+    """The effect and its interval as one line."""
+    return _kept_verdict(verdict, is_dark())
+
+
+@st.cache_data(max_entries=1000, show_spinner=False)
+def _kept_verdict(verdict: dict[str, Any], dark: bool) -> Specification:
+    return of_chart(interval(pd.DataFrame([verdict]), size="card", dark=dark))
