@@ -19,7 +19,7 @@ SIGNS = {  # drawn: not every font has a tick
 }
 SHAPES = {"holds": "circle", "does not hold": "cross", "undecided": "diamond", "not testable here": "square"}
 NOTE = (
-    "Grey line: no effect. Black mark: the smallest effect that counts. Dot and bar: the effect with its 95% interval. "
+    "Thin line: no effect. Thick mark: the smallest effect that counts. Dot and bar: the effect with its 95% interval. "
     "Each row has its own scale."
 )
 ROW = {"full": 86, "card": 26}

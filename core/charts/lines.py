@@ -142,7 +142,8 @@ def _summarise(frame: pd.DataFrame, look: _Look, seed: str) -> _Layers:
 
 
 def _panel(layers: _Layers, look: _Look, hover: str) -> Any:
-    mean, single, size = theme.compact(layers.mean), theme.compact(layers.single), look.size
+    alone = layers.mean.groupby(["key", "piece"])["x"].transform("size") == 1
+    mean, single, size = theme.compact(layers.mean.assign(alone=alone)), theme.compact(layers.single), look.size
     x_values = pd.concat([mean["x"], single["x"], layers.breaks["x"]])
     y_values = pd.concat([mean["y"], mean["bottom"].dropna(), mean["top"].dropna(), single["y"], layers.rules["y"]])
     across = theme.x_channel(look.x, x_values, size, labelled=look.labelled)
@@ -174,9 +175,8 @@ def _panel(layers: _Layers, look: _Look, hover: str) -> Any:
 def _dots(mean: pd.DataFrame, across: alt.X, up: alt.Y, colour: alt.Color, look: _Look, hover: str) -> list[alt.Chart]:
     """Dots at the values of x where there are few, else at lone points and under the pointer; with the numbers on hover."""
     few = mean["x"].nunique() <= MARKED
-    alone = mean.groupby(["key", "piece"])["x"].transform("size") == 1
     if look.size == "card":
-        chosen = mean if few else mean[alone]
+        chosen = mean if few else mean[mean["alone"]]
         return (
             [alt.Chart(chosen).mark_point(filled=True, size=18, opacity=1).encode(x=across, y=up, color=colour)]
             if len(chosen)
@@ -184,7 +184,7 @@ def _dots(mean: pd.DataFrame, across: alt.X, up: alt.Y, colour: alt.Color, look:
         )
     x, y = look.x, look.y
     near = alt.selection_point(name=hover, nearest=True, on="pointerover", clear="pointerout", empty=False)
-    visible = alt.value(1) if few else alt.when(near | (alt.datum.alone == 1)).then(alt.value(1)).otherwise(alt.value(0))
+    visible = alt.value(1) if few else alt.when(near | alt.datum.alone).then(alt.value(1)).otherwise(alt.value(0))
     hints = [
         alt.Tooltip("key:N", title="Curve"),
         theme.tooltip("x", x.name, x.format, digits=6),
@@ -193,7 +193,8 @@ def _dots(mean: pd.DataFrame, across: alt.X, up: alt.Y, colour: alt.Color, look:
         theme.tooltip("high", "to", y.format),
         alt.Tooltip("n:Q", title="Seeds"),
     ]
-    dots = alt.Chart(mean.assign(alone=alone.astype(int))).mark_point(filled=True, size=44)
+    # Named, because Altair would name it after its data, and Streamlit would build the view anew with every new point.
+    dots = alt.Chart(mean, name=f"view_of_{hover}").mark_point(filled=True, size=44)
     return [dots.encode(x=across, y=up, color=colour, opacity=visible, tooltip=hints).add_params(near)]
 
 

@@ -77,7 +77,7 @@ DARK = Palette(
     baseline="#A6AEB9",
     accent="#6FA8EC",
     series=("#E8822F", "#C565AB", "#2A9873", "#E6C94A", "#86E6F4", "#8A72DC", "#D0FBAE", "#A1388D"),
-    levels=("#8A6BE0", "#D0568C", "#F29E4C", "#F7E78A"),
+    levels=("#6F52C8", "#D0568C", "#F29E4C", "#F7E78A"),
     ramp=("#1C222B", "#23456F", "#3F7FCC", "#86B7F0", "#E6F1FD"),
     diverging=("#F5A56B", "#A8602A", "#262B33", "#3A6EAD", "#8FC0F7"),
     holds="#3DB899",
@@ -369,7 +369,7 @@ class Joined:
         for part in parts:
             for name in ("config", "autosize", "description", "$schema"):
                 part.pop(name, None)
-            if self.width is not None:
+            if self.width is not None and "vconcat" not in part:
                 part["width"] = self.width
         spec = {self.kind: parts, "spacing": self.spacing, "resolve": {"scale": dict.fromkeys(self.shared, "shared")}}
         if self.wraps and self.width is not None:
