@@ -54,7 +54,7 @@ def bars(
         charts.append(theme.framed(chart, chart.height, title))
     text = description or f"{y.name} by {x.replace('_', ' ')}"
     text = f"{text}: mean over seeds with its 95% t-interval and a dot a seed, for {', '.join(order)}."
-    note = f"{hidden} {'value is' if hidden == 1 else 'values are'} not finite, and left out." if hidden else ""
+    note = f"{theme.counted(hidden, 'value is', 'values are')} not finite, and left out." if hidden else ""
     chart = charts[0] if len(charts) == 1 else theme.panels(charts, size=size, shared=("x", "color"))
     return theme.finished(chart, dark=dark, description=text, size=size, note=note)
 

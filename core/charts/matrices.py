@@ -61,7 +61,11 @@ def heatmap(
     notes = [note] if note else []
     notes += [f"Matrices of more than {side} rows or columns are shown as means over blocks."] if reduced else []
     notes += [f"{len(shown)} of {len(frame)} panels are shown, evenly chosen."] if len(shown) < len(frame) else []
-    notes += [f"Grey cells are not finite ({len(values) - len(finite)})."] if len(finite) < len(values) else []
+    notes += (
+        [f"{theme.counted(len(values) - len(finite), 'grey cell is', 'grey cells are')} not finite."]
+        if len(finite) < len(values)
+        else []
+    )
     text = f"{description or f'Heat map of {value_title}'}. Panels: {'; '.join(map(str, shown[panel]))}. {' '.join(notes)}".strip()
     joined = theme.panels(charts, width=width, shared=("color",), size=size)
     return theme.finished(joined, dark=dark, description=text, size=size, note=" ".join(notes))
@@ -114,7 +118,7 @@ def histogram(
         rows = pd.concat([_steps(entries[title, key], edges).assign(key=key) for key in tints if (title, key) in entries])
         height = (190 if len(titles) > 1 else 260) if size == "full" else 100
         charts.append(theme.framed(_distribution(rows, tints, x_title, size), height, title if len(titles) > 1 else "", size))
-    note = f"{hidden:,} entries are not finite, and left out." if hidden else ""
+    note = f"{theme.counted(hidden, 'entry is', 'entries are')} not finite, and left out." if hidden else ""
     text = f"{description or f'Histograms of {x_title}'}. Panels: {'; '.join(titles)}. {note}".strip()
     chart = charts[0] if len(charts) == 1 else theme.panels(charts, size=size)
     return theme.finished(chart, dark=dark, description=text, size=size, note=note)

@@ -71,11 +71,7 @@ def points(
     text = f"{text}. Colours and shapes: {', '.join(tints)}." + (
         " Lines are least-squares fits on the axes' scales." if fit else ""
     )
-    note = (
-        ""
-        if hidden == 0
-        else f"{hidden:,} {'row is' if hidden == 1 else 'rows are'} not finite, or not on a log axis, and left out. "
-    )
+    note = "" if hidden == 0 else f"{theme.counted(hidden, 'row is', 'rows are')} not finite, or not on a log axis, and left out. "
     note += f"At most {limit:,} dots are drawn in a panel, chosen evenly." if any(len(rows) > limit for _, rows in parts) else ""
     chart = charts[0] if len(charts) == 1 else theme.panels(charts, size=size, shared=("x", "y", "color", "shape"))
     return theme.finished(chart, dark=dark, description=text, size=size, note=note.strip())

@@ -56,7 +56,7 @@ def reliability(
         else:
             charts.append(diagram)
     note = f"Error bars: Wilson 95% for one seed's count. ECE over {bins} bins of equal width."
-    note += f" {hidden:,} predictions without finite confidence are left out." if hidden else ""
+    note += f" {theme.counted(hidden, 'prediction', 'predictions')} without finite confidence left out." if hidden else ""
     text = f"{description or 'Reliability diagrams: accuracy against confidence'}. Panels: {', '.join(shown)}."
     joined = theme.panels(charts, width=width, shared=(), size=size)
     return theme.finished(joined, dark=dark, description=text, size=size, note=note)

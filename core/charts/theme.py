@@ -401,6 +401,15 @@ def panel_width(count: int) -> int:
     return ONLY_WIDTH if count <= 1 else PANEL_WIDTH if count <= 3 else 168
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """A number with the words that go with it.
+
+    >>> counted(1, "row is", "rows are"), counted(1200, "row is", "rows are")
+    ('1 row is', '1,200 rows are')
+    """
+    return f"{number:,} {one if number == 1 else many}"
+
+
 def footnote(note: str, dark: bool) -> alt.Title:
     """A remark below a picture, on what it leaves out or how it was reduced."""
     wide, narrow = (json.dumps(textwrap.wrap(note, characters)) for characters in NOTE_CHARACTERS)

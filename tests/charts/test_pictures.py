@@ -100,7 +100,7 @@ def test_histograms_share_bins_and_sum_to_one():
     first, second = (rows(spec, area) for area in marks(spec, "area"))
     assert [row["x"] for row in first] == [row["x"] for row in second] == list(range(11))
     assert sum(row["y"] for row in first[:-1]) == pytest.approx(1) and sum(row["count"] for row in second) == 50
-    assert "1 entries are not finite" in note(spec)
+    assert "1 entry is not finite" in note(spec)
 
 
 def test_phase_cells_end_half_way_on_their_axis():
@@ -158,7 +158,7 @@ def test_reliability_bins_counts_and_intervals():
 
 def test_predictions_without_confidence_are_counted():
     frame = pd.concat([predictions(), pd.DataFrame({"arm": ["ce"], "seed": 0, "confidence": [np.nan], "correct": [False]})])
-    assert "1 predictions without finite confidence" in note(reliability(frame, keys=KEYS).to_dict())
+    assert "1 prediction without finite confidence" in note(reliability(frame, keys=KEYS).to_dict())
 
 
 def verdicts() -> pd.DataFrame:
