@@ -206,7 +206,7 @@ class Engine:
             raise ParameterError(f"The preset {preset!r} of {slug} needs {needs}; this machine has: {', '.join(machine.devices)}.")
         return dataclasses.replace(spec, device=device)
 
-    def wait_warm(self, timeout: float = 120) -> Machine:
+    def wait_warm(self, timeout: float = 300) -> Machine:
         """The machine, as soon as a worker has looked at it."""
         if not self._warm.wait(timeout) or self.machine is None:
             raise StoreError("The workers did not start; the log of the server says why.")

@@ -31,7 +31,7 @@ def test_a_copy_of_the_template_is_a_paper_that_runs(copied, tmp_path):
     with Engine(tmp_path / "store.duckdb", workers=1) as engine:
         spec = engine.make_spec(copied, "quick")
         engine.submit(spec)
-        assert engine.wait(spec.run, timeout=60)
+        assert engine.wait(spec.run, timeout=300)
         assert engine.store.run(spec.run)["status"] == "completed"
         (verdict,) = engine.store.verdicts(spec.run).to_dict("records")
         assert verdict["verdict"] == "holds"
