@@ -4,8 +4,6 @@ PYTHON ?= python3
 PORT ?= 8501
 ENV := .venv
 RUN := $(ENV)/bin/python -m
-# Python compiles a module when it is first imported; compiling all of them here takes longer than the rest.
-INSTALL := $(RUN) pip install --quiet --no-compile -r
 
 .PHONY: app test lint benchmarks screenshots
 
@@ -32,9 +30,9 @@ $(ENV)/bin/python:
 	$(PYTHON) -m venv $(ENV)
 
 $(ENV)/app.installed: requirements.txt | $(ENV)/bin/python
-	$(INSTALL) $<
+	$(RUN) pip install --quiet -r $<
 	@touch $@
 
 $(ENV)/test.installed: requirements-dev.txt requirements.txt | $(ENV)/bin/python
-	$(INSTALL) $<
+	$(RUN) pip install --quiet -r $<
 	@touch $@ $(ENV)/app.installed
