@@ -206,22 +206,28 @@ def _points(source: _Source, view: Points) -> Any | None:
     if frame.empty or not {view.x, view.y, view.colour} <= set(frame):
         return None
     x, y = Axis(view.x, view.x_title, view.log_x), Axis(view.y, view.y_title, view.log_y)
+    legends: dict[str, Any] = {  # of all frames, so that nothing changes its colour, shape or place as the slider moves
+        "keys": _categories(source, view.colour, frame[view.colour]),
+        "shape_keys": charts.keys_of(frame[view.shape]) if view.shape else (),
+        "facet_keys": source.keys(view.facet, frame[view.facet]) if view.facet else (),
+    }
     segments = _where(source.store.table(source.run, view.segments), view.where) if view.segments else pd.DataFrame()
     if view.frame:
         chosen = frame[view.frame].max() if source.frame is None else source.frame
         x, y = (replace(axis, domain=_ends(frame[axis.field], axis)) for axis in (x, y))  # the same for every frame
         frame = frame[frame[view.frame] == chosen]
         segments = segments[segments[view.frame] == chosen] if view.frame in segments else segments
+        if frame.empty:
+            return None
     return charts.points(
         frame,
         x,
         y,
         colour=view.colour,
-        keys=_categories(source, view.colour, frame[view.colour]),
         shape=view.shape,
         facet=view.facet,
-        facet_keys=source.keys(view.facet, frame[view.facet]) if view.facet else (),
         fit=view.fit,
+        **legends,
         segments=segments,
         description=_text(view),
         **source.look,

@@ -106,7 +106,10 @@ def store(tmp_path_factory):
                 record.scalars(step, loss=loss(arm, seed, step))
                 record.matrix(step, "mask", np.full((4, 4), step + seed / 10))
                 record.embedding(step, rng.normal(size=(20, 3)) * [9, 3, 1], np.arange(20) % 2)
-                record.table("plane", [{"x": float(i), "y": float(i * step), "step": step, "label": i} for i in range(3)])
+                record.table(
+                    "plane",
+                    [{"x": float(i), "y": float(i * step), "step": step, "label": 2 - i} for i in range(3) if step > 0 or i == 0],
+                )
                 record.table("line", {"x": 0.0, "y": 0.0, "x2": float(step), "y2": 1.0, "step": step})
             record.predictions(0, [[0.0, 9], [9, 0]], [1, 1])
             record.predictions(9, [[0.0, 0], [9, 0]], [0, 0])
@@ -174,6 +177,8 @@ def test_a_slider_moves_over_what_was_recorded(store):
     for spec, step in ((third, 3), (last, 5)):
         assert {row["y"] for row in rows(spec, marks(spec, "point")[0])} == {0, step, 2 * step}
         assert {row["x2"] for row in rows(spec, marks(spec, "rule")[0])} == {step}
+    first, end = (marks(draw(store, plane, frame=frame).to_dict(), "point")[0]["encoding"]["color"]["scale"] for frame in (0, 5))
+    assert first["domain"] == ["2"] and first["range"] == [end["range"][end["domain"].index("2")]]  # a label keeps its colour
     axes = [marks(spec, "point")[0]["encoding"]["y"]["scale"]["domain"] for spec in (third, last)]
     assert axes[0] == axes[1] and axes[0][0] < 0 and axes[0][1] > 10  # they stand still
     assert [panel["title"]["text"] for panel in last["concat"]] == ["Dense network", "Winning ticket", "New weights"]

@@ -86,7 +86,8 @@ def lines(
 def stack(charts: Sequence[Any], *, dark: bool = False, size: Size = "full", description: str = "") -> Any:
     """Charts made by `lines` one above the other with one x axis and one legend; show it with width="stretch"."""
     for chart in charts:
-        chart.height = 190 if size == "full" else 120 // len(charts)
+        if not isinstance(chart, theme.Joined):  # panels keep their height
+            chart.height = 190 if size == "full" else 120 // len(charts)
     joined = theme.Joined("vconcat", tuple(charts), ("x", "color", "fill", "strokeDash"), spacing=26 if size == "full" else 8)
     text = description or " Below it: ".join(chart.description for chart in charts)
     return theme.finished(joined, dark=dark, description=text, size=size)

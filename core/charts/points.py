@@ -28,6 +28,7 @@ def points(
     colour: str = "arm",
     keys: Sequence[Key] = (),
     shape: str = "",
+    shape_keys: Sequence[Key] = (),
     facet: str = "",
     facet_keys: Sequence[Key] = (),
     fit: bool = False,
@@ -54,7 +55,7 @@ def points(
         frame = frame.assign(key=[titles.get(key, key) for key in frame["key"]])
         tints = {titles.get(key, key): tint for key, tint in tints.items()}
     frame = frame.assign(shape=frame[shape].map(theme.label)) if shape else frame
-    shapes = [key.title for key in theme.keys_of(frame[shape])] if shape else list(tints)
+    shapes = [key.title for key in shape_keys or theme.keys_of(frame[shape])] if shape else list(tints)
     parts = split(frame, facet, facet_keys, size)
     limit = DOTS[size] // max(len(parts), 1)
     charts = []

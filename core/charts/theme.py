@@ -365,7 +365,7 @@ class Joined:
         """The Vega-Lite specification."""
         top, context = context is None, context or {"datasets": {}, "top_level": False}
         parts = [part.to_dict(validate=False, context=context) for part in self.charts]
-        params = [param for part in parts for param in part.pop("params", [])]
+        params = {param["name"]: param for part in parts for param in part.pop("params", [])}
         for part in parts:
             for name in ("config", "autosize", "description", "$schema"):
                 part.pop(name, None)
@@ -374,14 +374,15 @@ class Joined:
         spec = {self.kind: parts, "spacing": self.spacing, "resolve": {"scale": dict.fromkeys(self.shared, "shared")}}
         if self.wraps and self.width is not None:
             columns = f"max(1, floor(({CONTAINER_WIDTH} + 16) / {self.width + PANEL_MARGIN}))"
-            params.append({"name": PANEL_COLUMNS, "expr": columns})
+            params[PANEL_COLUMNS] = {"name": PANEL_COLUMNS, "expr": columns}
             spec["columns"] = {"signal": PANEL_COLUMNS}
         if self.title is not None:
             spec["title"] = self.title.to_dict()
         if params:
-            spec["params"] = params
+            spec["params"] = list(params.values())
         if top:
-            fits = "fit-x" if self.kind == "vconcat" else "pad"
+            nested = any(isinstance(chart, Joined) for chart in self.charts)  # which Vega cannot fit to a width
+            fits = "fit-x" if self.kind == "vconcat" and not nested else "pad"
             spec |= {"$schema": alt.SCHEMA_URL, "description": self.description, "autosize": {"type": fits, "contains": "padding"}}
             spec |= {"config": self.config or {}, "datasets": context["datasets"]}
         return spec

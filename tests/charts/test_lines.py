@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import vl_convert
 
 from core.charts import Axis, Key, colours, keys_of, lines, stack
 from tests.charts.specs import marks, rows, scales
@@ -103,6 +104,16 @@ def test_a_stack_has_one_x_axis_and_one_legend():
     assert domains == [["a", "b"], ["a", "b"]]  # though one has only "b"
     assert marks(above, "line")[0]["encoding"]["x"]["axis"]["labels"] is False
     assert "labels" not in marks(below, "line")[0]["encoding"]["x"]["axis"]
+
+
+def test_panels_can_be_stacked_too(rounds):
+    frame = pd.concat([rounds.assign(width=width) for width in (64, 8)])
+    parts = [lines(frame, DENSITY, ACCURACY, keys=KEYS, facet="width") for _ in range(2)]
+    spec = stack(parts).to_dict()
+    assert [len(part["concat"]) for part in spec["vconcat"]] == [2, 2]
+    assert [param["name"] for param in spec["params"]].count("panel_columns") == 1
+    assert spec["autosize"]["type"] == "pad"
+    vl_convert.vegalite_to_vega(spec)
 
 
 def test_a_card_has_no_words_beside_its_ticks(rounds):
