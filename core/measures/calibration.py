@@ -268,12 +268,13 @@ def kernel_calibration_error(confidence: Any, correct: Any, points: int = 2001) 
     r"""KDECE: the integral of |z - pi(z)| p(z) with density p and accuracy pi estimated by kernels (Zhang et al. 2020).
 
     The kernel is triweight, mirrored at 0 and 1, of half width std(confidence) (2 n)^(-1/5) and at least 0.001; the trapezium rule
-    on evenly spaced points leaves out where the density is zero.
+    on evenly spaced points, at least eight to a half width, leaves out where the density is zero.
     """
     c, h = as_array(confidence), as_array(correct)
     if not len(c):
         return math.nan
     width = max(float(c.std()) * (2 * len(c)) ** -0.2, 1e-3)
+    points = max(points, math.ceil(8 / width) + 1)
     mirrored = np.concatenate([c, -c, 2 - c])
     near = (mirrored > -width) & (mirrored < 1 + width)
     z = np.linspace(0, 1, points)
