@@ -188,7 +188,7 @@ class Store:
 
     def results(self, run: str) -> pd.DataFrame:
         """The final metrics: one row per arm and seed, one column a metric."""
-        long = self._frame("SELECT arm, seed, metric, value FROM results WHERE run = $run ORDER BY rowid", {"run": run})
+        long = self._frame("SELECT arm, seed, metric, value FROM results WHERE run = $run ORDER BY arm, seed, rowid", {"run": run})
         if long.empty:
             return long[["arm", "seed"]]
         order = list(dict.fromkeys(long["metric"]))
