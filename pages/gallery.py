@@ -10,12 +10,19 @@ from pages import pictures, wording
 NOT_RUN = "not run yet"
 PICTURE_HEIGHT = 150
 
+
+@st.cache_data(max_entries=1000, show_spinner=False)
+def outcomes_of(run: str, finished: str) -> list[str]:
+    """The verdicts of an ended run, in the order of its claims; a run that is run again has another `finished`."""
+    return list(engine().store.verdicts(run)["verdict"])
+
+
 store = engine().store
 methods = registry.catalogue()
 # The last of a paper counts: a reference result only where there is no run of one's own.
 completed = store.runs(status="completed").sort_values(["origin", "finished"], ascending=[False, True])
 latest = {row.slug: row for row in completed.itertuples()}
-verdicts = {slug: store.verdicts(row.run) for slug, row in latest.items() if slug in methods}
+verdicts = {slug: outcomes_of(row.run, str(row.finished)) for slug, row in latest.items() if slug in methods}
 
 
 def matches(method: Method, words: str, families: list[str], outcomes: list[str], years: tuple[int, int]) -> bool:
@@ -24,7 +31,7 @@ def matches(method: Method, words: str, families: list[str], outcomes: list[str]
     text = " ".join(
         [paper.title, paper.authors, paper.idea, paper.venue, str(paper.year), FAMILIES[paper.family], paper.slug]
     ).lower()
-    found = set(verdicts[paper.slug]["verdict"]) if paper.slug in verdicts else {NOT_RUN}
+    found = set(verdicts[paper.slug]) if paper.slug in verdicts else {NOT_RUN}
     return (
         all(word in text for word in words.lower().split())
         and (not families or FAMILIES[paper.family] in families)
@@ -65,14 +72,13 @@ def card(method: Method) -> st.delta_generator.DeltaGenerator | None:
             st.caption(f"Not run yet. The quick preset takes about {wording.duration(method.preset('quick').seconds)}.")
             return None
         slot = st.container(height=PICTURE_HEIGHT, border=False)
-        outcomes = verdicts[paper.slug]["verdict"]
-        st.markdown(wording.tally(outcomes))
+        st.markdown(wording.tally(verdicts[paper.slug]))
         whose = f"Reference result, {row.preset}" if row.origin == "reference" else row.preset.capitalize()
         st.caption(f"{whose} preset, at this scale, {row.finished:%-d %b %Y}")
     return slot
 
 
-st.title("Papers, put to the test")
+st.title("Papers, put to the test", anchor=False)
 st.markdown(
     "Each paper here is a method that you can run against its baselines. Pick one, press Run, and read for each of its claims "
     "whether it holds on this machine, with the effect and its 95% interval."

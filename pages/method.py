@@ -5,6 +5,7 @@ The controls make a spec, the spec names its run, and the page shows that run. `
 
 import math
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from app import engine
 from core import report
 from core.engine import Progress, Spec
 from core.methods import registry
-from core.methods.base import FAMILIES, Lines, Method, ParameterError, ParamSpec, Points, View
-from pages import exports, pictures, wording
+from core.methods.base import FAMILIES, Lines, Method, ParameterError, Points, View
+from pages import controls, exports, pictures, wording
 
+FIRST_POINT_PATIENCE = 0.8  # seconds, less than from one look at the run to the next
 DISPLAY_EQUATION = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)  # Markdown wants its dollars on lines of their own
 
 server = engine()
@@ -33,7 +35,7 @@ def chosen_method() -> Method:
     try:
         return registry.declared(slug)
     except registry.UnknownMethod:
-        st.title("There is no such paper here")
+        st.title("There is no such paper here", anchor=False)
         st.markdown(f"The link asks for the paper “{slug}”, which is not in the gallery." if slug else "The link names no paper.")
         st.page_link("gallery.py", label="Choose one in the gallery", icon=":material/arrow_back:")
         st.stop()
@@ -53,73 +55,13 @@ def linked_run(method: Method) -> dict[str, Any] | None:
     return row
 
 
-# --- controls -----------------------------------------------------------------------------------------------------
-
-
-def key(method: Method, name: str) -> str:
-    """The name of a control in the session."""
-    return f"{method.slug}/{name}"
-
-
-def text_of(value: Any) -> str:
-    """A tuple as a person types it."""
-    return ", ".join(f"{item:g}" if isinstance(item, float) else str(item) for item in value)
-
-
-def fill(method: Method, preset: str, params: dict[str, Any], arms: list[str], seeds: int) -> None:
-    """Sets every control."""
-    state = st.session_state
-    state[key(method, "preset")] = preset
-    state[key(method, "arms")] = [arm.name for arm in method.arms if arm.name in arms]
-    state[key(method, "seeds")] = seeds
-    for name, spec in method.params.items():
-        try:
-            value = spec.parse(params[name])
-        except (KeyError, ParameterError):  # a run of an older version of the paper's file
-            value = spec.default
-        state[key(method, name)] = text_of(value) if spec.many and not spec.choices else list(value) if spec.many else value
-
-
-def fill_from_preset(method: Method) -> None:
-    """Sets the controls to what the chosen preset says."""
-    preset = st.session_state[key(method, "preset")]
-    params = vars(method.make_params(preset))
-    fill(method, preset, params, list(method.default_arms(preset)), len(method.preset(preset).seeds))
-
-
-def control(method: Method, spec: ParamSpec) -> Any:
-    """The widget of one parameter; returns its value, unchecked."""
-    label = spec.name.replace("_", " ").capitalize() + (f" ({spec.unit})" if spec.unit else "")
-    options: dict[str, Any] = {"key": key(method, spec.name), "help": f"{spec.help} Allowed: {spec.allowed}."}
-    if spec.many and spec.choices:
-        return st.multiselect(label, spec.choices, **options)
-    if spec.many:
-        return st.text_input(label, **options)
-    if spec.kind is bool:
-        return st.toggle(label, **options)
-    if spec.choices:
-        return st.selectbox(label, spec.choices, **options)
-    if spec.kind is str:
-        return st.text_input(label, **options)
-    return st.number_input(
-        label,
-        min_value=None if spec.low is None else spec.kind(spec.low),
-        max_value=None if spec.high is None else spec.kind(spec.high),
-        step=1 if spec.kind is int else step_of(spec.default),
-        format="%d" if spec.kind is int else "%g",
-        **options,
-    )
-
-
-def step_of(default: float) -> float:
-    """A step of one in the second digit of the default."""
-    return 10.0 ** (math.floor(math.log10(abs(default))) - 1) if default else 0.1
+# --- from the controls to a run -----------------------------------------------------------------------------------
 
 
 def has_arrived(method: Method) -> bool:
     """Whether a person has come from another page, or by the browser's way back, and not pressed something here."""
     slug, run, known = st.session_state.get("place", (None, None, True))
-    if slug != method.slug or key(method, "preset") not in st.session_state:
+    if slug != method.slug or not controls.are_shown(method):
         return True
     if st.query_params.get("run") == run:
         st.session_state["place"] = (slug, run, True)
@@ -132,29 +74,11 @@ def arrive(method: Method, row: dict[str, Any] | None) -> None:
     if not has_arrived(method):
         return
     if row is not None and row["origin"] == "own" and row["preset"] in method.presets:
-        spec = row["spec"]
-        fill(method, row["preset"], spec["params"], spec["arms"], len(spec["seeds"]))
+        controls.fill_from_run(method, row)
     else:
-        asked = st.query_params.get("preset", "quick")
-        st.session_state[key(method, "preset")] = asked if asked in method.presets else "quick"
-        fill_from_preset(method)
+        asked = st.query_params.get("preset")
+        controls.fill_from_preset(method, asked if asked in method.presets else "quick")
     remember(method, row["run"] if row else None)
-
-
-def settings(method: Method) -> tuple[dict[str, Any], list[str], int]:
-    """The controls that most visitors leave alone; returns the parameters, the arms and how many seeds."""
-    titles = {arm.name: arm.title for arm in method.arms}
-    with st.expander("Settings", icon=":material/tune:"):
-        arms = st.pills("Arms", list(titles), selection_mode="multi", format_func=titles.get, key=key(method, "arms"))
-        explained = [f"**{arm.title}**: {arm.help}" for arm in method.arms]
-        st.caption("  \n".join(explained))
-        with st.grid("auto", min_column_width=220):
-            seeds = st.number_input(
-                "Seeds", 1, 1000, key=key(method, "seeds"), help="How many; arms share each seed's data and start."
-            )
-            values = {name: control(method, spec) for name, spec in method.params.items()}
-        st.button("Back to the preset", icon=":material/undo:", on_click=fill_from_preset, args=(method,))
-    return values, arms, int(seeds)
 
 
 def make_spec(method: Method, preset: str, values: dict[str, Any], arms: list[str], seeds: int) -> Spec | None:
@@ -180,19 +104,13 @@ def press_run(method: Method, spec: Spec, again: bool) -> None:
 def remember(method: Method, run: str | None) -> None:
     """The controls as they are now belong to this run, until one of them is moved."""
     st.session_state["place"] = (method.slug, run, False)
-    st.session_state["linked"] = (run, positions(method))
-
-
-def positions(method: Method) -> dict[str, Any]:
-    """Where the controls stand."""
-    names = ("preset", "arms", "seeds", *method.params)
-    return {name: st.session_state.get(key(method, name)) for name in names}
+    st.session_state["linked"] = (run, controls.positions(method))
 
 
 def shown_run(method: Method, spec: Spec | None) -> str | None:
     """The linked run as long as no control was moved; then the run of the controls, where it is kept."""
     linked, then = st.session_state["linked"]
-    if linked and then == positions(method) and store.run(linked):
+    if linked and then == controls.positions(method) and store.run(linked):
         return linked
     return spec.run if spec and store.run(spec.run) else None
 
@@ -201,20 +119,10 @@ def run_panel(method: Method) -> tuple[Spec | None, str | None]:
     """The preset, the button and the settings; returns the spec and the run to show."""
     with st.container(border=True, key="run-panel"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            preset = st.segmented_control(
-                "Preset",
-                list(method.presets),
-                format_func=lambda name: preset_label(method, name),
-                required=True,
-                key=key(method, "preset"),
-                on_change=fill_from_preset,
-                args=(method,),
-                label_visibility="collapsed",
-                wrap=True,
-            )
+            preset = controls.choose_preset(method, lambda name: preset_label(method, name))
             button = st.empty()
         said = st.container()
-        values, arms, seeds = settings(method)
+        values, arms, seeds = controls.choose_settings(method)
         with said:
             if server.machine is None:
                 wait_for_workers()
@@ -333,10 +241,8 @@ def draw_pictures(method: Method, run: str, active: bool) -> None:
         if not tab.open:
             continue
         with tab:
-            chart, caption = live_picture(method, run, view) if active else ended_picture(method, run, number)
             with st.container(key="picture"):
-                if chart:
-                    pictures.draw(chart)
+                caption = live_picture(method, run, view) if active else ended_picture(method, run, number)
             frames = [] if active else report.frames(store, run, view)
             if len(frames) > 1:
                 st.select_slider(frame_title(view), frames, value=frames[-1], key=f"frame/{run}/{number}")
@@ -348,24 +254,37 @@ def frame_title(view: View) -> str:
     return (view.frame if isinstance(view, Points) else "step").replace("_", " ").capitalize()
 
 
-def ended_picture(method: Method, run: str, number: int) -> tuple[pictures.Specification | None, str]:
-    """A view's chart with its caption."""
+def ended_picture(method: Method, run: str, number: int) -> str:
+    """Draws a view and returns its caption."""
     frame = st.session_state.get(f"frame/{run}/{number}")
-    chart = pictures.of_ended_view(run, store.run(run)["finished"], method.slug, number, frame=frame)
+    picture = pictures.of_ended_view(run, store.run(run)["finished"], method.slug, number, frame=frame)
     caption = method.views[number].caption
-    return chart, caption if chart else f"This result keeps no data for this picture; a run of your own does. It shows: {caption}"
+    if picture is None:
+        return f"This result keeps no data for this picture; a run of your own does. It shows: {caption}"
+    pictures.draw(picture)
+    return caption
 
 
-def live_picture(method: Method, run: str, view: View) -> tuple[pictures.Specification | None, str]:
+def live_picture(method: Method, run: str, view: View) -> str:
     """The same as far as the run has got; while the view has nothing to show yet, the first curve that was recorded."""
-    chart = pictures.of_view(run, method.slug, view)
-    if chart:
-        return chart, view.caption
-    names = store.scalar_names(run)
-    if not names:
-        return None, "The first points appear here as soon as they are recorded."
-    first = Lines(title="First points", caption="The first that was recorded", y=names[0])
-    return pictures.of_view(run, method.slug, first), f"The first points. Later here: {view.caption}"
+    chart, caption = pictures.of_view(run, method.slug, view), view.caption
+    if chart is None:
+        names = first_curves(run)
+        if not names:
+            return "The first points appear here as soon as they are recorded."
+        first = Lines(title="First points", caption="The first that was recorded", y=names[0])
+        chart, caption = pictures.of_view(run, method.slug, first), f"The first points. Later here: {view.caption}"
+    if chart is not None:
+        pictures.draw_live(chart)
+    return caption
+
+
+def first_curves(run: str) -> list[str]:
+    """The names of the run's curves; where there are none yet, waits a little, so that the first points are shown at once."""
+    deadline = time.monotonic() + FIRST_POINT_PATIENCE
+    while not (names := store.scalar_names(run)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return names
 
 
 def draw_claims(method: Method, verdicts: pd.DataFrame, status: str | None) -> None:
@@ -416,7 +335,8 @@ def draw_cells(progress: Progress) -> None:
 def heading(method: Method) -> None:
     """Title, where it was published, its idea and equation."""
     paper = method.paper
-    st.title(paper.title)
+    st.set_page_config(page_title=paper.title)
+    st.title(paper.title, anchor=False)
     links = f"[arXiv {paper.arxiv}]({paper.url})" + (f" · [code]({paper.code})" if paper.code else "")
     st.caption(f"{FAMILIES[paper.family]} · {paper.authors} · {wording.published(paper)} · {links}")
     st.markdown(paper.idea)
@@ -463,7 +383,7 @@ def keep_in_link(method: Method, run: str | None) -> None:
         st.query_params.pop("preset", None)
     else:
         st.query_params.pop("run", None)
-        st.query_params["preset"] = st.session_state[key(method, "preset")]
+        st.query_params["preset"] = controls.positions(method)["preset"]
     if st.session_state["place"][1] != run:
         st.session_state["place"] = (method.slug, run, False)
 

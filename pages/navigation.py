@@ -14,13 +14,14 @@ ICON = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 -2 32 32">{MARK}</sv
 LOGO = f"""<svg xmlns="http://www.w3.org/2000/svg" width="196" height="28" viewBox="0 0 196 28">{MARK}
 <text x="42" y="20.5" font-family="Georgia, 'Times New Roman', serif" font-size="20" fill="#3F7FCC">Proving Ground</text></svg>"""
 # Titles of papers are links, and longer than the one line that Streamlit gives a link. A result that is drawn anew every second
-# must not fade while the next one is being computed, nor let what is below it jump.
+# must not fade while the next one is being computed, nor let what is below it jump. Equations are set smaller on a phone.
 STYLE = """<style>
 [class*="st-key-card-"] a, [class*="st-key-row-"] a { padding-inline: 0; }
 [class*="st-key-card-"] a *, [class*="st-key-row-"] a * { white-space: normal; line-height: 1.35; }
 [class*="st-key-card-"] a * { font-size: 1.05rem; }
 .st-key-live [data-stale="true"] { opacity: 1; }
 .st-key-picture { min-height: 400px; }
+@media (max-width: 640px) { .katex-display { font-size: 0.7em; } }
 </style>"""
 
 st.set_page_config(
@@ -42,7 +43,7 @@ page = st.navigation(
 try:
     engine()
 except StoreError as error:
-    st.title("The store cannot be opened")
+    st.title("The store cannot be opened", anchor=False)
     st.error(str(error))
     st.button("Try again", type="primary")
     st.stop()

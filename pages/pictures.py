@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import altair
 import pandas as pd
@@ -15,6 +15,7 @@ from core.methods import registry
 from core.methods.base import View
 
 Specification = dict[str, Any]
+Size = Literal["full", "card"]
 
 altair.data_transformers.disable_max_rows()  # what a chart may show is decided by the store's queries
 
@@ -29,26 +30,31 @@ def draw(specification: Specification) -> None:
     st.vega_lite_chart(specification, theme=None, width="stretch")
 
 
+def draw_live(chart: Any) -> None:
+    """The same of a chart that grows: the browser keeps it and takes in its new data."""
+    st.altair_chart(chart, theme=None, width="stretch")
+
+
 def of_chart(chart: Any) -> Specification:
     """The specification of a chart of core.charts, which is right by its tests: validating it again would take most of the time."""
     return chart.to_dict(validate=False)
 
 
-def of_view(run: str, slug: str, view: View, size: str = "full", frame: Any = None) -> Specification | None:
-    """A view of a run that may be under way; None where nothing was recorded for it yet."""
+def of_view(run: str, slug: str, view: View, size: Size = "full", frame: Any = None) -> Any | None:
+    """The chart of a view of a run that may be under way; None where nothing was recorded for it yet."""
     method = registry.declared(slug)
-    chart = report.figure(engine().store, run, view, method=method, dark=is_dark(), size=size, frame=frame)
-    return None if chart is None else of_chart(chart)
+    return report.figure(engine().store, run, view, method=method, dark=is_dark(), size=size, frame=frame)
 
 
-def of_ended_view(run: str, finished: Any, slug: str, number: int, size: str = "full", frame: Any = None) -> Specification | None:
-    """The same of the method's view of that number, kept; a run that is run again has another `finished`."""
+def of_ended_view(run: str, finished: Any, slug: str, number: int, size: Size = "full", frame: Any = None) -> Specification | None:
+    """The specification of the method's view of that number, kept; a run that is run again has another `finished`."""
     return _kept_view(run, str(finished), slug, number, size, frame, is_dark())
 
 
 @st.cache_data(max_entries=1000, show_spinner=False)
-def _kept_view(run: str, finished: str, slug: str, number: int, size: str, frame: Any, dark: bool) -> Specification | None:
-    return of_view(run, slug, registry.declared(slug).views[number], size, frame)
+def _kept_view(run: str, finished: str, slug: str, number: int, size: Size, frame: Any, dark: bool) -> Specification | None:
+    chart = of_view(run, slug, registry.declared(slug).views[number], size, frame)
+    return None if chart is None else of_chart(chart)
 
 
 def of_verdict(verdict: dict[str, Any]) -> Specification:

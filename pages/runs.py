@@ -118,14 +118,16 @@ def comparison(runs: pd.DataFrame) -> None:
         frame = pd.concat([store.curves(run, name).assign(run=title) for run, title in named.items()])
         series = list(frame["series"].unique())
         if len(series) > 1:
-            part = st.selectbox("Part of it", series, key="series", bind="query-params", width=220)
+            part = st.selectbox(
+                "Series", series, format_func=lambda name: name or "unnamed", key="series", bind="query-params", width=220
+            )
             frame = frame[frame["series"] == part]
     chart = lines(frame, Axis("step"), Axis("value", name.replace("_", " ")), colour="run", facet="arm", dark=pictures.is_dark())
     with st.container(key="comparison"):
         pictures.draw(pictures.of_chart(chart))
 
 
-st.title("Runs")
+st.title("Runs", anchor=False)
 everything = store.runs()
 if everything.empty:
     st.markdown("Nothing has run yet. Choose a paper in the gallery and press Run; what it records is kept here.")
