@@ -191,14 +191,19 @@ def result(method: Method, run: str) -> None:
         return
     with st.container(key="live"):
         status_line(run, progress)
-        pictures, claims = st.columns([3, 2], gap="medium")
-        with pictures:
-            draw_pictures(method, run, progress.status in wording.ACTIVE)
-        with claims:
-            draw_claims(method, store.verdicts(run), progress.status)
+        draw_findings(method, run, progress.status)
         draw_cells(progress)
     if progress.status not in wording.ACTIVE and st.session_state.pop("watched", None) == run:
         st.rerun()  # the run has ended: the button and the exports outside of this fragment must know
+
+
+def draw_findings(method: Method, run: str | None, status: str | None) -> None:
+    """Pictures beside claims, at the same places before, during and after a run."""
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        draw_pictures(method, run, status)
+    with right:
+        draw_claims(method, store.verdicts(run) if run else pd.DataFrame(), status)
 
 
 def status_line(run: str, progress: Progress) -> None:
@@ -234,19 +239,27 @@ def failures(progress: Progress) -> None:
                 st.code(traceback.strip(), language=None)
 
 
-def draw_pictures(method: Method, run: str, active: bool) -> None:
+def draw_pictures(method: Method, run: str | None, status: str | None) -> None:
     """One picture at a time, the hero first."""
     tabs = st.tabs([view.title for view in method.views], key="view", bind="query-params")
     for number, (view, tab) in enumerate(zip(method.views, tabs, strict=True)):
         if not tab.open:
             continue
         with tab:
-            with st.container(key="picture"):
-                caption = live_picture(method, run, view) if active else ended_picture(method, run, number)
-            frames = [] if active else report.frames(store, run, view)
-            if len(frames) > 1:
-                st.select_slider(frame_title(view), frames, value=frames[-1], key=f"frame/{run}/{number}")
+            if run is None:
+                caption = blank("Press Run to draw this picture", view)
+            elif status in wording.ACTIVE:
+                caption = live_picture(method, run, view)
+            else:
+                caption = ended_picture(method, run, number)
             st.caption(caption)
+
+
+def blank(words: str, view: View) -> str:
+    """Keeps a picture's place, and lets the browser fetch what draws it before there is something to draw."""
+    with st.container(key="blank"):
+        pictures.draw(pictures.of_words(words))
+    return view.caption
 
 
 def frame_title(view: View) -> str:
@@ -256,25 +269,29 @@ def frame_title(view: View) -> str:
 
 def ended_picture(method: Method, run: str, number: int) -> str:
     """Draws a view and returns its caption."""
-    frame = st.session_state.get(f"frame/{run}/{number}")
+    view, name = method.views[number], f"frame/{run}/{number}"
+    frame = st.session_state.get(name)
     picture = pictures.of_ended_view(run, store.run(run)["finished"], method.slug, number, frame=frame)
-    caption = method.views[number].caption
     if picture is None:
-        return f"This result keeps no data for this picture; a run of your own does. It shows: {caption}"
-    pictures.draw(picture)
-    return caption
+        return blank("This result keeps no data for this picture; a run of your own does", view)
+    with st.container(key="picture"):
+        pictures.draw(picture)
+    frames = report.frames(store, run, view)
+    if len(frames) > 1:
+        st.select_slider(frame_title(view), frames, value=frames[-1], key=name)
+    return view.caption
 
 
 def live_picture(method: Method, run: str, view: View) -> str:
     """The same as far as the run has got; while the view has nothing to show yet, the first curve that was recorded."""
     chart, caption = pictures.of_view(run, method.slug, view), view.caption
-    if chart is None:
-        names = first_curves(run)
-        if not names:
-            return "The first points appear here as soon as they are recorded."
+    names = [] if chart is not None else first_curves(run)
+    if names:
         first = Lines(title="First points", caption="The first that was recorded", y=names[0])
         chart, caption = pictures.of_view(run, method.slug, first), f"The first points. Later here: {view.caption}"
-    if chart is not None:
+    if chart is None:
+        return blank("The first points appear here as soon as they are recorded", view)
+    with st.container(key="picture"):
         pictures.draw_live(chart)
     return caption
 
@@ -397,7 +414,7 @@ arrive(method, row)
 spec, run = run_panel(method)
 keep_in_link(method, run)
 if run is None:
-    draw_claims(method, pd.DataFrame(), None)
+    draw_findings(method, None, None)
 else:
     active = server.progress(run).status in wording.ACTIVE
     if active:

@@ -20,7 +20,7 @@ STYLE = """<style>
 [class*="st-key-card-"] a *, [class*="st-key-row-"] a * { white-space: normal; line-height: 1.35; }
 [class*="st-key-card-"] a * { font-size: 1.05rem; }
 .st-key-live [data-stale="true"] { opacity: 1; }
-.st-key-picture { min-height: 400px; }
+.st-key-picture, .st-key-blank { min-height: 400px; }
 @media (max-width: 640px) { .katex-display { font-size: 0.7em; } }
 </style>"""
 

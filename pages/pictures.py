@@ -40,6 +40,13 @@ def of_chart(chart: Any) -> Specification:
     return chart.to_dict(validate=False)
 
 
+def of_words(words: str) -> Specification:
+    """An empty picture with a word about why, in a grey that both themes carry."""
+    text = {"type": "text", "text": words, "fontSize": 13, "color": "#7B8490", "font": "Source Sans, sans-serif"}
+    config = {"background": "transparent", "view": {"stroke": "#7B849055"}}
+    return {"height": 330, "data": {"values": [{}]}, "mark": text, "config": config, "description": words}
+
+
 def of_view(run: str, slug: str, view: View, size: Size = "full", frame: Any = None) -> Any | None:
     """The chart of a view of a run that may be under way; None where nothing was recorded for it yet."""
     method = registry.declared(slug)
