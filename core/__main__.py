@@ -67,6 +67,10 @@ def build_parser() -> Parser:
     run.add_argument("--seeds", metavar="N", type=seeds, help="how many seeds, or the seeds themselves with commas: 0,1,2")
     run.add_argument("--arms", metavar="ARM,ARM", help="only these arms, and those that they build on")
     run.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], type=setting, help="a parameter; may be repeated")
+    run.add_argument(
+        "--input", metavar="KIND=NAME", action="append", default=[], type=setting,
+        help="what to work on instead of the paper's data: snapshot=RUN, weights=OWNER/NAME@REVISION",
+    )  # fmt: skip
     run.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     run.add_argument("--workers", metavar="N", type=positive, help="cells side by side (default: one a core)")
     run.add_argument("--again", action="store_true", help="run again where a result of the same run is kept")
@@ -159,11 +163,10 @@ def run_paper(options: argparse.Namespace) -> int:
     from core.store import default_path
 
     arms = [arm for arm in (options.arms or "").split(",") if arm] or None
-    make_spec(
-        options.slug, options.preset, dict(options.set), arms, options.seeds
-    )  # wrong arguments end here, before workers start
+    chosen = (options.slug, options.preset, dict(options.set), arms, options.seeds)
+    make_spec(*chosen, inputs=dict(options.input))  # wrong arguments end here, before workers start
     with Engine(options.store or default_path(), workers=options.workers) as engine:
-        spec = engine.make_spec(options.slug, options.preset, dict(options.set), arms, options.seeds, options.device)
+        spec = engine.make_spec(*chosen, options.device, dict(options.input))
         try:
             watch(engine, engine.submit(spec, again=options.again))
         except KeyboardInterrupt:

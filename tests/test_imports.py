@@ -28,6 +28,7 @@ ALLOWED = {  # the longest name that begins a module's name counts; its own room
     "core.data": (),
     "core.engine": ("core.methods", "core.recorder", "core.store"),
     "core.hub": (),
+    "core.lab": ("core.methods.base", "core.measures", "core.training", "core.data", "core.hub", "core.recorder", "models"),
     "core.measures": (),
     "core.methods": ("core.measures", "core.training", "core.data", "core.recorder", "models"),
     "core.recorder": (),

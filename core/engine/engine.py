@@ -23,7 +23,7 @@ from core.engine.machine import Machine, usable_cores
 from core.engine.messages import Done, Failed, Hello, Judge, Judged, RunCell
 from core.engine.spec import Spec
 from core.methods import registry
-from core.methods.base import ParameterError, Recorded
+from core.methods.base import Features, ParameterError, Recorded
 from core.recorder import Batch
 from core.store import Store, StoreError, Writer
 
@@ -190,13 +190,15 @@ class Engine:
         arms: Sequence[str] | None = None,
         seeds: int | Sequence[int] | None = None,
         device: str | None = None,
+        inputs: Mapping[str, str] | None = None,
     ) -> Spec:
         """A checked spec for this machine; without `device` on CUDA where there is one, else on the CPU.
 
         Raises:
             UnknownMethod, ParameterError: with the sentence to show.
         """
-        spec = specs.make_spec(slug, preset, params, arms, seeds)
+        spec = specs.make_spec(slug, preset, params, arms, seeds, inputs=inputs)
+        self._check_inputs(spec.inputs)
         machine = self.wait_warm()
         device = machine.devices[0] if device in (None, "auto") else device
         if device not in machine.devices:
@@ -434,8 +436,12 @@ class Engine:
             active.status, active.started = "running", time.monotonic()
         cell.status, cell.started, cell.device = "running", time.monotonic(), device
         recorded = {active.cells[number].arm: self._recorded(run, active.cells[number]) for number in cell.after}
+        spec = active.spec
         try:
-            worker.start((run, cell), RunCell(active.spec.slug, cell.arm, active.spec.params, cell.seeds, device, recorded))
+            given = self._given(spec.inputs)
+            worker.start((run, cell), RunCell(spec.slug, cell.arm, spec.params, cell.seeds, device, recorded, given))
+        except ParameterError as error:  # the snapshot was deleted while the run was waiting
+            self._end_cell(run, cell, "failed", message=str(error))
         except OSError:
             self._bury(worker, "The worker process ended before it could begin.")
 
@@ -444,6 +450,28 @@ class Engine:
         frames = [self.store.arrays(run, kind, arm=cell.arm) for kind in kinds]
         rows = [row for frame in frames for row in frame.itertuples() if row.seed in cell.seeds]
         return [Recorded(row.kind, row.name, int(row.step), row.part, row.array) for row in rows]
+
+    def _check_inputs(self, inputs: Mapping[str, str]) -> None:
+        """Raises: ParameterError where the store has not, or no longer, what a spec's inputs name."""
+        if "snapshot" in inputs:
+            row = self.store.run(inputs["snapshot"])
+            if row is None or row["slug"] != "snapshot" or row["status"] != "completed":
+                raise ParameterError(f"There is no complete snapshot {inputs['snapshot']!r}; it may have been deleted.")
+        if "upload" in inputs and self.store.upload(inputs["upload"]) is None:
+            raise ParameterError(f"There is no upload {inputs['upload']!r}; it may have been deleted.")
+
+    def _given(self, inputs: Mapping[str, str]) -> dict[str, Any]:
+        """What a spec's inputs name, as fields of core.methods.base.Inputs. Raises: ParameterError where it is not there."""
+        self._check_inputs(inputs)
+        given: dict[str, Any] = {kind: name for kind, name in inputs.items() if kind == "weights"}
+        if "snapshot" in inputs:
+            run = inputs["snapshot"]
+            classes = self.store.table(run, "classes")["name"] if "classes" in self.store.table_names(run) else ()
+            vectors, labels = (self.store.stacked(run, "embedding", "features", part) for part in ("vectors", "labels"))
+            given["features"] = Features(vectors, labels, tuple(classes), source=f"snapshot {run}")
+        if "upload" in inputs:
+            given["upload"] = self.store.upload_file(inputs["upload"])
+        return given
 
     def _write(self, run: str, action: Callable[[Writer], None]) -> bool:
         """One transaction for a run, which ends as failed where the store refuses it (a full disk); False then."""

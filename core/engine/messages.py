@@ -23,6 +23,7 @@ class RunCell:
     seeds: tuple[int, ...]
     device: str
     recorded: Mapping[str, list[Recorded]]
+    given: Mapping[str, Any]  # further fields of core.methods.base.Inputs
 
 
 @dataclass(frozen=True)

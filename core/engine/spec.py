@@ -7,12 +7,14 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from core.methods import registry
 from core.methods.base import Method, ParameterError
+
+INPUT_KINDS = {"snapshot": "features"}  # what a paper's file calls an input that has another name here
 
 
 @dataclass(frozen=True)
@@ -26,17 +28,20 @@ class Spec:
     seeds: tuple[int, ...]
     device: str
     source: str  # digest of the paper's file
+    inputs: Mapping[str, str] = field(default_factory=dict)  # snapshot: a run; weights: owner/name@revision; upload: a digest
     overrides: tuple[tuple[str, str], ...] = ()  # what differs from the preset, for the command line
 
     @property
     def content(self) -> dict[str, Any]:
         """As kept in the store."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
 
     @property
     def run(self) -> str:
         """The run's identity: a hash of everything that decides the numbers."""
         deciding = {key: value for key, value in self.content.items() if key not in ("preset", "overrides")}
+        if not self.inputs:
+            del deciding["inputs"]
         return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
@@ -50,6 +55,8 @@ class Spec:
             words += ["--arms", ",".join(self.arms)]
         for name, value in self.overrides:
             words += ["--set", f"{name}={value}"]
+        for kind, value in self.inputs.items():
+            words += ["--input", f"{kind}={value}"]
         return shlex.join([*words, "--device", self.device])
 
     def cells(self) -> list[tuple[str, tuple[int, ...]]]:
@@ -68,6 +75,7 @@ def make_spec(
     arms: Sequence[str] | None = None,
     seeds: int | Sequence[int] | None = None,
     device: str = "cpu",
+    inputs: Mapping[str, str] | None = None,
 ) -> Spec:
     """A checked spec.
 
@@ -75,12 +83,17 @@ def make_spec(
         params: what differs from the preset; values may be text.
         arms: names; those that they come after are added.
         seeds: the seeds themselves, or how many: the preset's own first, then the numbers that follow.
+        inputs: what it works on instead of its own data: {"snapshot": a run}, {"weights": "owner/name@revision"} or
+            {"upload": a digest}.
 
     Raises:
         UnknownMethod, ParameterError: with the sentence to show.
     """
     method = registry.declared(slug)
     values = method.make_params(preset, params)
+    for kind in inputs or {}:
+        if INPUT_KINDS.get(kind, kind) not in method.inputs:
+            raise ParameterError(f"{slug} takes no {kind}; it takes: {', '.join(method.inputs)}.")
     chosen = method.with_needed(arms or method.default_arms(preset))
     specs = method.params
     return Spec(
@@ -91,6 +104,7 @@ def make_spec(
         seeds=_seeds(method, preset, seeds),
         device=device,
         source=hashlib.sha256(Path(method.source).read_bytes()).hexdigest()[:12],
+        inputs=dict(inputs or {}),
         overrides=tuple((name, _text(specs[name].parse(value))) for name, value in (params or {}).items()),
     )
 

@@ -77,7 +77,7 @@ def run_cell(task: RunCell, connection: Connection) -> Done | Failed:
         method = registry.load(task.slug)
         params = make_params(method.params_class, task.params)
         seed_everything(task.seeds[0])
-        method.run(task.arm, params, Inputs(task.seeds, task.device, task.recorded), recorder)
+        method.run(task.arm, params, Inputs(task.seeds, task.device, task.recorded, **task.given), recorder)
         recorder.close()
     except Exception as error:  # whatever a method raises belongs to its cell; the run goes on
         recorder.close()

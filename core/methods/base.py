@@ -67,6 +67,11 @@ class Paper:
         return f"https://arxiv.org/abs/{self.arxiv}"
 
 
+def tool(slug: str, title: str, idea: str) -> Paper:
+    """What a tool of core/lab declares as PAPER: a method that works on a person's own model or data, and tests no claim."""
+    return Paper(slug, title, authors="", year=0, venue="", family="lab", arxiv="", idea=idea, equation="")
+
+
 # --- parameters -------------------------------------------------------------------------------------------------
 
 
@@ -251,7 +256,8 @@ class Inputs:
         device: "cpu", "cuda", "mps", ...
         recorded: for every arm named in Arm.after, the arrays it recorded with the same seed, in order.
         features: frozen features of a snapshot, where INPUTS offers "features" and a person chose one; else None.
-        weights: path of a folder with a Hub model's safetensors and configuration, where INPUTS offers "weights".
+        weights: a Hub model as owner/name@revision, where INPUTS offers "weights" and a person chose one; models.hub loads it.
+        upload: an uploaded data set as the Parquet file that core.data.uploads made of it.
     """
 
     seeds: tuple[int, ...]
@@ -259,6 +265,7 @@ class Inputs:
     recorded: Mapping[str, Sequence[Recorded]] = field(default_factory=dict)
     features: Features | None = None
     weights: str | None = None
+    upload: bytes | None = None
 
     @property
     def seed(self) -> int:

@@ -1,5 +1,5 @@
 """Finds the papers: every core/methods/<family>/<paper>.py is one, and so is every <family>/<paper>.py in the folder that
-PROVING_GROUND_PAPERS names, for papers of one's own.
+PROVING_GROUND_PAPERS names, for papers of one's own. The tools of core/lab keep the same contract, and are found here too.
 
 `catalogue()` reads only the declarations, without importing torch or anything else that a paper computes with, so that a page
 can list all papers at once. `load(slug)` imports the file itself and is what runs it.
@@ -21,6 +21,7 @@ from typing import Any
 from core.methods.base import FAMILIES, Method
 
 FOLDER = Path(__file__).parent
+LAB = FOLDER.parent / "lab"
 log = logging.getLogger(__name__)
 
 DECLARED = {"PAPER", "Params", "ARMS", "PRESETS", "CLAIMS", "VIEWS", "INPUTS", "BATCHED"}
@@ -44,6 +45,12 @@ def paths() -> dict[str, Path]:
 
 
 @cache
+def tools() -> dict[str, Path]:
+    """Slug to file, of the lab's tools."""
+    return {path.stem.replace("_", "-"): path for path in sorted(LAB.glob("*.py")) if path.stem != "__init__"}
+
+
+@cache
 def catalogue() -> dict[str, Method]:
     """Every paper's declaration by slug, by family and then year. `run` and the functions that claims name are placeholders.
 
@@ -62,8 +69,10 @@ def catalogue() -> dict[str, Method]:
 
 @cache
 def load(slug: str) -> Method:
-    """The paper itself, imported. Raises: UnknownMethod."""
+    """The paper or tool itself, imported. Raises: UnknownMethod."""
     path = _path(slug)
+    if path.is_relative_to(LAB):
+        return _assemble(vars(importlib.import_module(f"core.lab.{path.stem}")), path)
     name = f"core.methods.{path.parent.name}.{path.stem}"
     if path.is_relative_to(FOLDER):
         return _assemble(vars(importlib.import_module(name)), path)
@@ -76,14 +85,21 @@ def load(slug: str) -> Method:
 
 
 def declared(slug: str) -> Method:
-    """One entry of the catalogue. Raises: UnknownMethod; or what is wrong with its file."""
+    """One entry of the catalogue, or a tool. Raises: UnknownMethod; or what is wrong with its file."""
     path = _path(slug)
-    return catalogue().get(slug) or _assemble(_declarations(path), path)
+    return catalogue().get(slug) or _declared(path)
+
+
+@cache
+def _declared(path: Path) -> Method:
+    return _assemble(_declarations(path), path)
 
 
 def _path(slug: str) -> Path:
     import difflib
 
+    if slug in tools():
+        return tools()[slug]
     if slug not in paths():
         near = difflib.get_close_matches(slug, paths(), n=3, cutoff=0.4)
         hint = f"; did you mean {' or '.join(near)}?" if near else "; `python -m core list` names them all."

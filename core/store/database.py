@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 FOLDER = Path(__file__).parent
-VERSION = 1
+VERSION = 2
 
 
 class StoreError(RuntimeError):

@@ -186,6 +186,21 @@ class Store:
         rows = [(*row[:6], decode_array(*row[6:])) for row in rows]
         return pd.DataFrame(rows, columns=["arm", "seed", "kind", "name", "step", "part", "array"])
 
+    def stacked(self, run: str, kind: str, name: str, part: str) -> np.ndarray:
+        """An array that was recorded in pieces, step by step, as one; the first arm's where several have it.
+
+        Raises:
+            KeyError: nothing of that name was recorded.
+        """
+        rows = self._rows(
+            """SELECT dtype, shape, data FROM arrays WHERE run = $run AND kind = $kind AND name = $name AND part = $part
+               ORDER BY step""",
+            {"run": run, "kind": kind, "name": name, "part": part},
+        )
+        if not rows:
+            raise KeyError(f"The run {run} has no {kind} {name!r}.")
+        return np.concatenate([decode_array(*row) for row in rows])
+
     def results(self, run: str) -> pd.DataFrame:
         """The final metrics: one row per arm and seed, one column a metric."""
         long = self._frame("SELECT arm, seed, metric, value FROM results WHERE run = $run ORDER BY arm, seed, rowid", {"run": run})
@@ -207,6 +222,27 @@ class Store:
             {"slug": slug, "preset": preset, "device": device},
         )
         return rows[0][0] if rows else None
+
+    # --- uploads ----------------------------------------------------------------------------------------------------
+
+    def uploads(self) -> pd.DataFrame:
+        """The uploaded data sets, newest first: digest, name, kind, rows, bytes, created."""
+        return self._frame(
+            "SELECT digest, name, kind, rows, octet_length(file) AS bytes, created FROM uploads ORDER BY created DESC", {}
+        )
+
+    def upload(self, digest: str) -> dict[str, Any] | None:
+        """One of these; None where there is none."""
+        found = self.uploads()
+        rows = found[found["digest"] == digest].to_dict("records")
+        return rows[0] if rows else None
+
+    def upload_file(self, digest: str) -> bytes:
+        """The Parquet file of an upload. Raises: KeyError."""
+        rows = self._rows("SELECT file FROM uploads WHERE digest = $digest", {"digest": digest})
+        if not rows:
+            raise KeyError(f"There is no upload {digest!r}.")
+        return rows[0][0]
 
     def rows_of_run(self, table: str, run: str) -> pa.Table:
         """A table's rows of one run, as they are; `table` is a key of EXPORTS."""
