@@ -42,6 +42,27 @@ def connection_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     return weights
 
 
+def by_output(model: nn.Module, name: str, values: Tensor) -> Tensor:
+    """Values of a weight's shape (the weight itself, a gradient, a mask) as (outputs, inputs): a row is what one output sums over.
+
+    A view where memory's order allows it. transformers' Conv1D and transposed convolutions keep outputs second.
+    """
+    module = model.get_submodule(name.rpartition(".")[0])
+    if type(module).__name__ == "Conv1D" or getattr(module, "transposed", False):
+        values = values.transpose(0, 1)
+    return values.flatten(1)
+
+
+def as_kept(model: nn.Module, name: str, rows: Tensor) -> Tensor:
+    """The inverse of `by_output`: values (outputs, inputs) in the shape of the weight `name`."""
+    weight = model.get_parameter(name)
+    module = model.get_submodule(name.rpartition(".")[0])
+    if type(module).__name__ == "Conv1D" or getattr(module, "transposed", False):
+        swapped = (weight.shape[1], weight.shape[0], *weight.shape[2:])
+        return rows.reshape(swapped).transpose(0, 1)
+    return rows.reshape(weight.shape)
+
+
 class Masked:
     """Keeps masked weights of a network at exactly zero while an optimiser works on the others.
 

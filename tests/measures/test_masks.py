@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from core.measures import masks
 from core.measures.masks import density, drop_lowest, layer_densities, nested, overlap, shuffled
 
 
@@ -75,3 +76,52 @@ def test_shuffling_keeps_the_count_and_moves_the_places():
     assert torch.equal(again, shuffled(first, torch.Generator().manual_seed(1)))
     kept_by_chance = 0.3**2 + 0.7**2
     assert (again == first).float().mean() == pytest.approx(kept_by_chance, abs=0.05)
+
+
+class TestMasksOfAWantedSparsity:
+    @pytest.fixture
+    def layers(self):
+        source = torch.Generator().manual_seed(0)
+        return {name: torch.rand(shape, generator=source) for name, shape in (("a", (7, 5)), ("b", (3, 9)), ("c", (4, 4)))}
+
+    @pytest.mark.parametrize("percent", [1, 33, 50, 90, 99])
+    @pytest.mark.parametrize("rule", [masks.globally, masks.by_layer, masks.by_row])
+    def test_the_whole_loses_exactly_its_share(self, layers, rule, percent):
+        found = rule(layers, percent)
+        total = sum(layer.numel() for layer in layers.values())
+        gone = sum(int((~mask).sum()) for mask in found.values())
+        assert abs(gone - percent * total / 100) <= 0.5
+        assert {name: mask.shape for name, mask in found.items()} == {name: layer.shape for name, layer in layers.items()}
+
+    def test_selection_is_the_sort_with_ties(self):
+        scores = torch.randint(0, 5, (40,), generator=torch.Generator().manual_seed(1)).float()
+        for count in range(41):
+            sorted_out = masks.drop_lowest(scores, torch.ones(40, dtype=torch.bool), count)
+            assert torch.equal(masks.without_lowest(scores, count), sorted_out)
+
+    def test_one_ranking_for_all_takes_from_the_layer_of_small_scores(self):
+        found = masks.globally({"small": torch.tensor([1.0, 2.0]), "large": torch.tensor([3.0, 4.0])}, 50)
+        assert not found["small"].any() and found["large"].all()
+
+    def test_each_row_loses_its_own_lowest(self):
+        found = masks.by_row({"a": torch.tensor([[1.0, 2.0, 3.0, 4.0], [40.0, 30.0, 20.0, 10.0]])}, 50)
+        assert found["a"].tolist() == [[False, False, True, True], [True, True, False, False]]
+
+    def test_rows_of_one_layer_differ_by_one_at_most(self, layers):
+        for mask in masks.by_row(layers, 33).values():
+            assert mask.sum(1).max() - mask.sum(1).min() <= 1
+
+    def test_whole_units_go_and_one_always_stays(self):
+        weights = {"heads": torch.tensor([[1.0, 1], [1, 1], [3, 3], [3, 3]]), "rows": torch.tensor([[5.0, 0], [0, 1]])}
+        found = masks.by_unit(weights, {"heads": 2, "rows": 1}, 50)
+        assert found["heads"].tolist() == [[False, False], [False, False], [True, True], [True, True]]
+        assert found["rows"].tolist() == [[True, True], [False, False]]
+        assert all(mask.any() for mask in masks.by_unit(weights, {"heads": 2, "rows": 1}, 99).values())
+
+    def test_shares_of_blocks_average_to_the_density(self):
+        mask = torch.rand(130, 70, generator=torch.Generator().manual_seed(2)) < 0.3
+        shares = masks.surviving_shares(mask, side=64)
+        assert shares.shape == (64, 64)
+        heights, widths = (torch.tensor([n * (i + 1) // 64 - n * i // 64 for i in range(64)]) for n in (130, 70))
+        assert (shares * heights[:, None] * widths).sum().item() == pytest.approx(int(mask.sum()), abs=1e-2)
+        assert torch.equal(masks.surviving_shares(mask[:64, :10]), mask[:64, :10].float())
