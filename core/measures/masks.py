@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -181,6 +182,6 @@ def surviving_shares(mask: Tensor, side: int = 64) -> Tensor:
         length = mask.shape[dimension]
         if length > side:
             edges = [length * i // side for i in range(side + 1)]
-            parts = shares.split([right - left for left, right in zip(edges, edges[1:], strict=False)], dim=dimension)
+            parts = shares.split([right - left for left, right in pairwise(edges)], dim=dimension)
             shares = torch.stack([part.mean(dim=dimension) for part in parts], dim=dimension)
     return shares
