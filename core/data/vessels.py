@@ -92,5 +92,5 @@ def _near(point: np.ndarray, r: float, side: int) -> tuple[tuple[slice, ...], np
     reach = max(r, 0.75) + 1.0
     low, high = np.maximum(np.floor(point - reach), 0).astype(int), np.minimum(np.ceil(point + reach) + 1, side).astype(int)
     axes = [np.arange(a, b) - centre for a, b, centre in zip(low, high, point, strict=True)]
-    z, y, x = np.meshgrid(*axes, indexing="ij")
+    z, y, x = np.ix_(*axes)
     return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), np.sqrt(z**2 + y**2 + x**2)
