@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
@@ -24,17 +24,30 @@ class Filling:
     arrival: int
     preset: str
     values: Mapping[str, Any]  # of the other controls, by name, as the controls hold them
+    inputs: Mapping[str, str]  # what the run works on instead of the paper's own data; no control sets it
 
 
 def fill_from_run(method: Method, row: Mapping[str, Any]) -> None:
     """Sets every control to what a run was asked for."""
     spec = row["spec"]
-    _fill(method, row["preset"], spec["params"], spec["arms"], len(spec["seeds"]), arrival=True)
+    given = spec.get("inputs") or {}
+    _fill(method, row["preset"], spec["params"], spec["arms"], len(spec["seeds"]), given, arrival=True)
 
 
-def fill_from_preset(method: Method, preset: str) -> None:
-    """Sets every control to what a preset says."""
-    _fill_from_preset(method, preset, arrival=True)
+def fill_from_preset(method: Method, preset: str, given: Mapping[str, str]) -> None:
+    """Sets every control to what a preset says, to work on the given inputs, or on the paper's own data where there are none."""
+    _fill_from_preset(method, preset, given, arrival=True)
+
+
+def inputs(method: Method) -> dict[str, str]:
+    """What the run works on instead of the paper's own data: that of the run which the controls were filled from."""
+    return dict(_filling(method).inputs)
+
+
+def leave_inputs(method: Method) -> None:
+    """Goes back to the paper's own data; every control stays where it is."""
+    filling = _filling(method)
+    st.session_state[f"{method.slug}/filling"] = replace(filling, inputs={})
 
 
 def are_shown(method: Method) -> bool:
@@ -47,7 +60,7 @@ def positions(method: Method) -> dict[str, Any]:
     """Where the controls stand."""
     filling = _filling(method)
     values = {name: st.session_state.get(_key(method, name), value) for name, value in filling.values.items()}
-    return {"preset": st.session_state.get(_preset_key(method), filling.preset), **values}
+    return {"preset": st.session_state.get(_preset_key(method), filling.preset), **values, "inputs": filling.inputs}
 
 
 def choose_preset(method: Method, label: Callable[[str], str]) -> str:
@@ -116,15 +129,23 @@ def _step(default: float) -> float:
 
 
 def _refill(method: Method) -> None:
-    _fill_from_preset(method, st.session_state[_preset_key(method)], arrival=False)
+    _fill_from_preset(method, st.session_state[_preset_key(method)], inputs(method), arrival=False)
 
 
-def _fill_from_preset(method: Method, preset: str, arrival: bool) -> None:
+def _fill_from_preset(method: Method, preset: str, given: Mapping[str, str], arrival: bool) -> None:
     params = vars(method.make_params(preset))
-    _fill(method, preset, params, method.default_arms(preset), len(method.preset(preset).seeds), arrival)
+    _fill(method, preset, params, method.default_arms(preset), len(method.preset(preset).seeds), given, arrival)
 
 
-def _fill(method: Method, preset: str, params: Mapping[str, Any], arms: Sequence[str], seeds: int, arrival: bool) -> None:
+def _fill(
+    method: Method,
+    preset: str,
+    params: Mapping[str, Any],
+    arms: Sequence[str],
+    seeds: int,
+    given: Mapping[str, str],
+    arrival: bool,
+) -> None:
     values: dict[str, Any] = {"arms": [arm.name for arm in method.arms if arm.name in arms], "seeds": seeds}
     for name, spec in method.params.items():
         try:
@@ -134,7 +155,7 @@ def _fill(method: Method, preset: str, params: Mapping[str, Any], arms: Sequence
         values[name] = _text(value) if spec.many and not spec.choices else list(value) if spec.many else value
     number = st.session_state.get("fillings", 0) + 1
     st.session_state["fillings"] = number
-    filling = Filling(number, number if arrival else _filling(method).arrival, preset, values)
+    filling = Filling(number, number if arrival else _filling(method).arrival, preset, values, given)
     st.session_state[f"{method.slug}/filling"] = filling
 
 

@@ -1,6 +1,7 @@
 """One paper: what it says, a run of it, and what the run says about its claims.
 
-The controls make a spec, the spec names its run, and the page shows that run. `?paper=` chooses the paper and `?run=` the run.
+The controls make a spec, the spec names its run, and the page shows that run. `?paper=` chooses the paper and `?run=` the run;
+`?preset=` and `?snapshot=` what the controls start with where there is no run.
 """
 
 import math
@@ -17,7 +18,7 @@ from core import report
 from core.engine import Progress, Spec
 from core.methods import registry
 from core.methods.base import FAMILIES, Lines, Method, ParameterError, Points, View
-from pages import controls, exports, pictures, wording
+from pages import controls, exports, inputs, pictures, wording
 
 FIRST_POINT_PATIENCE = 0.8  # seconds, less than from one look at the run to the next
 DISPLAY_EQUATION = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)  # Markdown wants its dollars on lines of their own
@@ -45,7 +46,7 @@ def linked_run(method: Method) -> dict[str, Any] | None:
     """The run in the URL, else the paper's latest result. A run that is not there is said, and passed over."""
     run = st.query_params.get("run")
     if run is None:
-        latest = store.latest(method.slug) if "preset" not in st.query_params else None
+        latest = store.latest(method.slug) if not {"preset", "snapshot"} & set(st.query_params) else None
         return store.run(latest) if latest else None
     row = store.run(run)
     if row is None or row["slug"] != method.slug:
@@ -77,7 +78,9 @@ def arrive(method: Method, row: dict[str, Any] | None) -> None:
         controls.fill_from_run(method, row)
     else:
         asked = st.query_params.get("preset")
-        controls.fill_from_preset(method, asked if asked in method.presets else "quick")
+        snapshot = st.query_params.get("snapshot") if "features" in method.inputs else None
+        given = {"snapshot": snapshot} if snapshot else {}
+        controls.fill_from_preset(method, asked if asked in method.presets else "quick", given)
     remember(method, row["run"] if row else None)
 
 
@@ -89,7 +92,7 @@ def make_spec(method: Method, preset: str, values: dict[str, Any], arms: list[st
             raise ParameterError("Choose at least one arm.")
         parsed = {name: method.params[name].parse(value) for name, value in values.items()}
         changed = {name: value for name, value in parsed.items() if value != own[name]}
-        return server.make_spec(method.slug, preset, changed, arms, seeds)
+        return server.make_spec(method.slug, preset, changed, arms, seeds, inputs=controls.inputs(method))
     except ParameterError as error:
         st.warning(str(error), icon=":material/block:")
         return None
@@ -136,7 +139,19 @@ def run_panel(method: Method) -> tuple[Spec | None, str | None]:
             if spec:
                 size = f"{wording.count(len(spec.arms), 'arm')} with {wording.count(len(spec.seeds), 'seed')} on {spec.device}"
                 st.caption(f"{size}. {what_is_shown(spec, run)}")
+            input_line(method)
     return spec, run
+
+
+def input_line(method: Method) -> None:
+    """What the run works on instead of the paper's own data, and the way back to that."""
+    given = inputs.described(store, controls.inputs(method))
+    if given:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown(f":blue-badge[:material/input: {given}]", width="content")
+            st.button(
+                "Use the paper's own data", icon=":material/close:", type="tertiary", on_click=controls.leave_inputs, args=(method,)
+            )
 
 
 def what_is_shown(spec: Spec, run: str | None) -> str:
@@ -221,7 +236,8 @@ def status_line(run: str, progress: Progress) -> None:
         seeds = wording.count(len(row["spec"]["seeds"]), "seed")
         took = f"{wording.duration(progress.seconds)} on {row['device']}"
         origin = ["reference result"] if row["origin"] == "reference" else []
-        facts = (*origin, f"{row['preset']} preset", seeds, took, f"{row['created']:%-d %b %Y, %H:%M} UTC")
+        given = inputs.described(store, row["spec"].get("inputs"))
+        facts = (*origin, *filter(None, [given]), f"{row['preset']} preset", seeds, took, f"{row['created']:%-d %b %Y, %H:%M} UTC")
         chips = wording.standing(progress.status, store.verdicts(run)["verdict"])
         st.markdown(f"{chips} :small[:gray[{' · '.join(facts)}]]")
     failures(progress)
@@ -397,10 +413,15 @@ def keep_in_link(method: Method, run: str | None) -> None:
     """The address names the run, or the preset where there is none."""
     if run:
         st.query_params["run"] = run
-        st.query_params.pop("preset", None)
+        wanted: dict[str, str] = {}
     else:
         st.query_params.pop("run", None)
-        st.query_params["preset"] = controls.positions(method)["preset"]
+        wanted = {"preset": controls.positions(method)["preset"], **controls.inputs(method)}
+    for name in ("preset", "snapshot"):
+        if name in wanted:
+            st.query_params[name] = wanted[name]
+        else:
+            st.query_params.pop(name, None)
     if st.session_state["place"][1] != run:
         st.session_state["place"] = (method.slug, run, False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -24,6 +25,7 @@ STATUSES = {
     "interrupted": ("gray", ":material/power_off:"),
 }
 ACTIVE = ("queued", "running")
+MARKS = re.compile(r"[\\`*_{}\[\]()<>#+!|$:~^=-]")  # what Markdown, or Streamlit in it, reads as more than itself
 
 
 def badge(word: str, text: str = "") -> str:
@@ -91,3 +93,12 @@ def left(seconds: float | None) -> str:
 def count(number: int, noun: str) -> str:
     """ "1 seed", "3 seeds"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def plain(text: str) -> str:
+    """Somebody's text as Markdown that shows just that text.
+
+    >>> plain("a_b [c](d)")
+    'a\\\\_b \\\\[c\\\\]\\\\(d\\\\)'
+    """
+    return MARKS.sub(r"\\\g<0>", text.replace("\n", " "))

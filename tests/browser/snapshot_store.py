@@ -1,0 +1,36 @@
+"""A store that holds one snapshot of real digits before the server opens it: their pixels as features."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from core.data.digits import digits_images
+from core.recorder import Batch, Recorder
+from core.store import Store
+
+RUN = "0123456789ab"
+TITLE = "starter/pixel_s on digits-8"
+
+
+def write_snapshot(path: Path, classes: int = 10, run: str = RUN) -> None:
+    """Adds the snapshot to the store at `path`, which is made where there is none: the first 900 digits of the first classes."""
+    images = digits_images()
+    chosen = np.flatnonzero(images.labels.numpy()[:900] < classes)
+    batches: list[Batch] = []
+    recorder = Recorder(batches.append, (0,))
+    recorder.embedding(0, images.pixels.flatten(1)[chosen], images.labels[chosen], name="features")
+    recorder.table("classes", [{"name": name} for name in images.classes[:classes]])
+    recorder.close()
+    spec = {"params": {"model": "starter/pixel_s", "data": "digits-8"}, "inputs": {}, "seeds": [0], "arms": ["snapshot"]}
+    store = Store.open(path)
+    with store.writing() as writer:
+        writer.add_run(run, "snapshot", "quick", spec, "cpu", [("snapshot", (0,))])
+        for batch in batches:
+            for array in batch.arrays:
+                writer.add_array(run, "snapshot", array)
+            for table in batch.tables:
+                writer.add_table(run, "snapshot", table.seed, table.name, table.rows)
+        writer.finish_run(run, "completed", 1.0)
+    store.close()
