@@ -12,9 +12,10 @@ from importlib import import_module
 import streamlit as st
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from core import exported
 from core.engine import Engine
 from core.methods import registry
 from core.store import StoreError, default_path
@@ -55,4 +56,19 @@ def healthz(request: Request) -> JSONResponse:
     return JSONResponse({"status": "ok"})
 
 
-app = st.App("pages/navigation.py", lifespan=lifespan, routes=[Route("/healthz", healthz)])
+def take_away(request: Request) -> Response:
+    """The files that a run wrote into core.exported's folder, as a zip that is made while it is sent; 404 where they have gone."""
+    try:
+        store, run = engine().store, request.path_params["run"]
+    except StoreError as error:
+        return PlainTextResponse(str(error), status_code=503)
+    table = store.table(run, "export")
+    folder = exported.find(table["folder"].iloc[-1]) if len(table) else None
+    if folder is None:
+        return PlainTextResponse("These files are not here, or not any more. They can be made again on the page.", status_code=404)
+    headers = {"Content-Disposition": f'attachment; filename="{run}.zip"', "X-Content-Type-Options": "nosniff"}
+    return StreamingResponse(exported.zipped(folder), media_type="application/zip", headers=headers)
+
+
+ROUTES = [Route("/healthz", healthz), Route("/exported/{run}", take_away)]
+app = st.App("pages/navigation.py", lifespan=lifespan, routes=ROUTES)
