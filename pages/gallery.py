@@ -1,5 +1,7 @@
 """The gallery: every paper with its idea, and its latest result where there is one."""
 
+import json
+
 import streamlit as st
 
 from app import engine
@@ -20,8 +22,9 @@ def outcomes_of(run: str, finished: str) -> list[str]:
 store = engine().store
 methods = registry.catalogue()
 # The last of a paper counts: a reference result only where there is no run of one's own.
+# Runs on somebody's snapshot or model say nothing about the paper's own experiment.
 completed = store.runs(status="completed").sort_values(["origin", "finished"], ascending=[False, True])
-latest = {row.slug: row for row in completed.itertuples()}
+latest = {row.slug: row for row in completed.itertuples() if not json.loads(row.spec).get("inputs")}
 verdicts = {slug: outcomes_of(row.run, str(row.finished)) for slug, row in latest.items() if slug in methods}
 
 

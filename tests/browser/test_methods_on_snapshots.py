@@ -46,3 +46,13 @@ def test_a_snapshot_that_is_gone_is_said(visitor, at):
     page = visitor("/method?paper=neural-collapse&snapshot=000000000000", at=at)
     expect(page.get_by_role("alert")).to_contain_text("There is no complete snapshot '000000000000'")
     expect(page.get_by_role("button", name="Run", exact=True)).to_be_disabled()
+
+
+def test_the_gallery_keeps_showing_the_paper_s_own_experiment(visitor, at):
+    page = visitor(f"/method?paper=large-step-perceptron&preset=smoke&snapshot={RUN}", at=at)
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("button", name="Run again")).to_be_visible()
+    page = visitor("/?search=logistic+regression", at=at)
+    card = page.locator("[class*=st-key-card-]")
+    expect(card).to_have_count(1)
+    expect(card.get_by_text("Smoke preset")).to_have_count(0)
