@@ -19,6 +19,7 @@ PAGES = (
     "core.methods.base",
     "core.hub",
     "core.snapshots",
+    "core.exported",
     "core.report",
 )
 ALLOWED = {  # the longest name that begins a module's name counts; its own room is always allowed
@@ -26,9 +27,19 @@ ALLOWED = {  # the longest name that begins a module's name counts; its own room
     "pages": ("app", *PAGES),
     "core.charts": (),
     "core.data": (),
+    "core.exported": (),
     "core.engine": ("core.methods", "core.recorder", "core.store"),
     "core.hub": (),
-    "core.lab": ("core.methods.base", "core.measures", "core.training", "core.data", "core.hub", "core.recorder", "models"),
+    "core.lab": (
+        "core.methods.base",
+        "core.measures",
+        "core.training",
+        "core.data",
+        "core.hub",
+        "core.exported",
+        "core.recorder",
+        "models",
+    ),
     "core.measures": (),
     "core.methods": ("core.measures", "core.training", "core.data", "core.recorder", "models"),
     "core.recorder": (),
