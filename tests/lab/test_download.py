@@ -1,0 +1,99 @@
+"""The download as a run of the engine: it completes, is cancelled in the middle, goes on, and says what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save
+
+from core.engine import Engine
+from tests.hub_server import Fault, HubServer, sha256
+
+WEIGHTS = save({"layer.weight": np.random.default_rng(0).normal(size=(1000, 500)).astype(np.float32)})  # 2 MB
+CONFIG = json.dumps({"architectures": ["BertModel"]}).encode()
+FILES = {"config.json": CONFIG, "tokenizer.json": b"{}", "model.safetensors": WEIGHTS}
+
+
+@pytest.fixture(scope="module")
+def server():
+    with HubServer() as server:
+        server.add("tiny/encoder", FILES, kind="models", pipeline_tag="feature-extraction")
+        server.add("tiny/slow", FILES, kind="models", pipeline_tag="feature-extraction")
+        server.add("tiny/pickled", {"config.json": CONFIG, "pytorch_model.bin": b"x"}, kind="models")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("hub")
+
+
+@pytest.fixture(scope="module")
+def engine(server, home, tmp_path_factory):
+    changed = {"HF_ENDPOINT": server.url, "HF_HOME": str(home)}
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ |= changed  # the workers inherit them
+    with Engine(tmp_path_factory.mktemp("engine") / "store.duckdb", workers=1) as engine:
+        engine.wait_warm()
+        yield engine
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        os.environ |= {name: value} if value else {}
+
+
+def submit(engine, model):
+    return engine.submit(engine.make_spec("download", "quick", {"model": model}))
+
+
+def cached(home, model) -> Path:
+    return home / "hub" / f"models--{model.replace('/', '--')}"
+
+
+def test_a_download_completes_and_says_what_came(engine, home):
+    run = submit(engine, "tiny/encoder")
+    assert engine.wait(run, timeout=120)
+    assert engine.store.run(run)["status"] == "completed", engine.progress(run)
+    metrics = engine.store.results(run).iloc[0]
+    assert metrics["bytes"] == sum(map(len, FILES.values()))
+    assert metrics["bytes_here_before"] == 0
+    files = engine.store.table(run, "files").set_index("name")["bytes"]
+    assert dict(files) == {name: len(body) for name, body in FILES.items()}
+    (snapshot,) = (cached(home, "tiny/encoder") / "snapshots").iterdir()
+    assert (snapshot / "model.safetensors").read_bytes() == WEIGHTS
+
+
+def test_a_cancelled_download_goes_on_where_it_was(engine, server, home):
+    server.faults["model.safetensors"] = [Fault(pause=0.15)]
+    run = submit(engine, "tiny/slow")
+    partial = cached(home, "tiny/slow") / "blobs" / f"{sha256(WEIGHTS)}.incomplete"
+    deadline = time.monotonic() + 60
+    while not (partial.exists() and partial.stat().st_size > 400_000 and engine.progress(run).fraction > 0.1):
+        assert time.monotonic() < deadline, engine.progress(run)
+        time.sleep(0.02)
+    assert engine.progress(run).cells[0].eta_seconds > 0
+    engine.cancel(run)
+    assert engine.store.run(run)["status"] == "cancelled"
+    there = partial.stat().st_size
+    assert there < len(WEIGHTS)
+
+    assert submit(engine, "tiny/slow") == run, "the same again is the same run"
+    assert engine.wait(run, timeout=120)
+    assert engine.store.run(run)["status"] == "completed", engine.progress(run)
+    assert ("model.safetensors", f"bytes={there}-") in server.ranges
+    assert engine.store.results(run).iloc[0]["bytes_here_before"] == there + len(CONFIG) + len(b"{}")
+    (snapshot,) = (cached(home, "tiny/slow") / "snapshots").iterdir()
+    assert (snapshot / "model.safetensors").read_bytes() == WEIGHTS
+
+
+def test_what_cannot_be_had_is_said(engine):
+    run = submit(engine, "tiny/pickled")
+    assert engine.wait(run, timeout=120)
+    said = engine.progress(run).cells[0].message.partition("\n")[0]
+    assert said.startswith(
+        "HubError: tiny/pickled has its weights only as pytorch_model.bin, which can run code when it is opened."
+    )
