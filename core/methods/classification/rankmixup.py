@@ -152,9 +152,9 @@ class Params:
     augment: bool = param(False, "Mirrors and shifts training images at random.")
     keep_best: bool = param(False, "Keeps the weights of the best validation accuracy, not the last.")
     evaluations: int = param(10, "How often training is looked at.", low=1, high=1000)
-    weights: tuple[float, ...] = param((0.1, 0.3, 1.0, 3.0), "w of the mixtures' loss, to choose from.", low=0, high=100)
-    alphas: tuple[float, ...] = param((0.1, 0.2, 0.4, 2.0), "alpha of mixup, to choose from.", low=0.01, high=100)
-    smoothings: tuple[float, ...] = param((0.02, 0.05, 0.1, 0.2), "Label smoothing, to choose from.", low=0, high=1)
+    weights: tuple[float, ...] = param((1.0, 3.0), "w of the mixtures' loss, to choose from.", low=0, high=100)
+    alphas: tuple[float, ...] = param((0.1, 0.4), "alpha of mixup, to choose from.", low=0.01, high=100)
+    smoothings: tuple[float, ...] = param((0.05, 0.1), "Label smoothing, to choose from.", low=0, high=1)
     concentration: float = param(2.0, "a, RankMixup's shares are Beta(a, a); always among the alphas.", low=0.01, high=100)
     mixtures: int = param(3, "M, the mixtures of every image in M-NDCG.", low=1, high=10)
     margin: float = param(2.0, "m of MRL, between logits.", low=0, high=100)
@@ -177,7 +177,7 @@ SMALL = {
     "train": 256, "validation": 100, "test": 500, "epochs": 2, "evaluations": 2, "weights": (1.0, 3.0), "alphas": (0.4,),
     "smoothings": (0.05,),
 }  # fmt: skip
-SHORT = {"train": 1000, "epochs": 40, "weights": (0.3, 1.0, 3.0), "alphas": (0.1, 0.4, 2.0), "smoothings": (0.02, 0.05, 0.1)}
+SHORT = {"train": 1000, "epochs": 40}
 CIFAR = {
     "data": "uoft-cs/cifar10", "network": "resnet-18", "train": 45_000, "validation": 5000, "test": 10_000, "epochs": 60,
     "augment": True, "keep_best": True, "evaluations": 60, "weights": (0.1,), "alphas": (0.2, 0.4, 2.0),

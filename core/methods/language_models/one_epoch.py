@@ -127,7 +127,7 @@ PRESETS = {
         },
     ),
     "quick": Preset(50, (0, 1, 2), {"width": 32, "rate": 4e-3}, FEW),
-    "standard": Preset(400, (0, 1, 2)),
+    "standard": Preset(500, (0, 1, 2), {"costs": (1e10,)}),
     "paper": Preset(3600, (0, 1), WEB, needs="cuda"),
 }
 
