@@ -42,6 +42,7 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
     try:
         connection.execute("SET TimeZone = 'UTC'")
         _migrate(connection, path)
+        _lock(connection)
     except (duckdb.Error, StoreError) as error:
         connection.close()
         raise error if isinstance(error, StoreError) else StoreError(_why(path, error)) from error
@@ -77,3 +78,10 @@ def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         connection.execute((FOLDER / "migrations" / f"{later}.sql").read_text(encoding="utf-8"))
         connection.execute("UPDATE about SET version = ?", [later])
         connection.execute("COMMIT")
+
+
+def _lock(connection: duckdb.DuckDBPyConnection) -> None:
+    """From here on nothing in the database reaches files other than its own, or the network, and no setting changes any more."""
+    for setting in ("enable_external_access", "python_enable_replacements", "allow_community_extensions"):
+        connection.execute(f"SET {setting} = false")
+    connection.execute("SET lock_configuration = true")

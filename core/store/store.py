@@ -16,7 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from core.store import spool
 from core.store.database import StoreError, connect
+from core.store.query import Answer, answer
 from core.store.reference import REFERENCE
 from core.store.writer import Writer
 
@@ -52,7 +54,16 @@ class Store:
         with store.writing() as writer:
             writer.interrupt_unfinished()
             writer.load_reference(REFERENCE)
+        store.take_in()
         return store
+
+    def take_in(self) -> None:
+        """Brings in what scripts of people's own have recorded beside the store (core.recorder.open_run). Raises: StoreError."""
+        spool.take_in(self)
+
+    def drop_waiting(self, run: str) -> None:
+        """Removes what such a script has recorded, and is not in the store yet."""
+        spool.drop(self.path, run)
 
     def close(self) -> None:
         """Closes the file; what was committed stays."""
@@ -165,6 +176,15 @@ class Store:
             {"run": run},
         )
 
+    def recorded(self, kind: str) -> pd.DataFrame:
+        """All arrays of a kind in all runs, the newest first, without their data: run, arm, seed, name, first and last step."""
+        return self._frame(
+            """SELECT run, arm, seed, name, min(step) AS first, max(step) AS last
+               FROM arrays JOIN runs USING (run) WHERE kind = $kind GROUP BY run, arm, seed, name, created
+               ORDER BY created DESC, run, min(arrays.rowid)""",
+            {"kind": kind},
+        )
+
     def arrays(
         self,
         run: str,
@@ -243,6 +263,24 @@ class Store:
         if not rows:
             raise KeyError(f"There is no upload {digest!r}.")
         return rows[0][0]
+
+    # --- questions of a visitor's ------------------------------------------------------------------------------------
+
+    def query(self, statement: str, rows: int = 1000, seconds: float = 10) -> Answer:
+        """The answer to one SELECT, fenced (core.store.query). Raises: QueryError with the sentence to show."""
+        cursor = self._connection.cursor()
+        try:
+            return answer(cursor, statement, rows, seconds)
+        finally:
+            cursor.close()
+
+    def schema(self) -> pd.DataFrame:
+        """Every table's columns: table, column, type."""
+        return self._frame(
+            """SELECT table_name AS "table", column_name AS "column", data_type AS type FROM duckdb_columns()
+               WHERE NOT internal ORDER BY table_oid, column_index""",
+            {},
+        )
 
     def rows_of_run(self, table: str, run: str) -> pa.Table:
         """A table's rows of one run, as they are; `table` is a key of EXPORTS."""

@@ -51,6 +51,11 @@ class Writer:
             "UPDATE runs SET status = 'running', started = ?, machine = ? WHERE run = ?", [_now(), json.dumps(machine), run]
         )
 
+    def resume_run(self, run: str) -> None:
+        """A run that was taken for interrupted goes on: its script lives."""
+        self._cursor.execute("UPDATE runs SET status = 'running', finished = NULL WHERE run = ?", [run])
+        self._cursor.execute("UPDATE cells SET status = 'running' WHERE run = ?", [run])
+
     def finish_run(self, run: str, status: str, seconds: float | None, message: str = "") -> None:
         """The run ended as `status`."""
         self._cursor.execute(
