@@ -18,12 +18,13 @@ import numpy as np
 import torch
 
 from core.data.images import Images
+from core.hub.failures import HubError, explaining
 
 CONVERTED = "refs/convert/parquet"  # where the Hub keeps its own Parquet copy of data sets that have none
 GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")
 
 
-class HubDataError(RuntimeError):
+class HubDataError(HubError):
     """A data set of the Hub cannot be had. The message says why and what to do."""
 
 
@@ -74,9 +75,8 @@ def texts(dataset: str, config: str = "", column: str = "text") -> Iterator[str]
     """
     import pyarrow.parquet as pq
     from huggingface_hub import HfApi, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    try:
+    with explaining(dataset, "data set", raises=HubDataError):
         names = [name for name in HfApi().list_repo_files(dataset, repo_type="dataset") if name.endswith(".parquet")]
         names = sorted(name for name in names if name.startswith(config))
         if not names:
@@ -87,29 +87,24 @@ def texts(dataset: str, config: str = "", column: str = "text") -> Iterator[str]
                 raise HubDataError(f"{dataset} has no column {column!r}; it has: {', '.join(file.schema_arrow.names)}.")
             for batch in file.iter_batches(columns=[column]):
                 yield from batch.column(0).to_pylist()
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError) as error:
-        raise _explained(error, dataset) from error
 
 
 def tokeniser_of(model: str) -> Any:
     """The tokeniser of a model of the Hub, from its tokenizer.json. Raises: HubDataError."""
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
     from tokenizers import Tokenizer
 
-    try:
+    with explaining(model, raises=HubDataError):
         return Tokenizer.from_file(hf_hub_download(model, "tokenizer.json"))
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError) as error:
-        raise _explained(error, model) from error
 
 
 def _parquet_files(dataset: str, split: str, config: str | None) -> list[Path]:
     """Downloads the split's Parquet files, or finds them in the cache."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     uncached = None
-    try:
+    with explaining(dataset, "data set", raises=HubDataError):
         for revision in ("main", CONVERTED):
             try:
                 folder, names = _download(dataset, split, config, revision)
@@ -121,8 +116,6 @@ def _parquet_files(dataset: str, split: str, config: str | None) -> list[Path]:
         if uncached:
             raise uncached
         held = [name for name in HfApi().list_repo_files(dataset, repo_type="dataset") if name.endswith(".parquet")]
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError) as error:
-        raise _explained(error, dataset) from error
     there = f"its Parquet files are {', '.join(held[:8])}" if held else "it has no Parquet files at all"
     wanted = f"the split {split!r}" + (f" of {config!r}" if config else "")
     raise HubDataError(f"{dataset} has no Parquet files for {wanted}: {there}. Choose another split, config or data set.")
@@ -154,35 +147,6 @@ def _matching(names: Iterable[str], dataset: str, split: str, config: str | None
     if len(configs) > 1:
         raise HubDataError(f"{dataset} has several configs with the split {split!r}: {', '.join(configs)}. Choose one by config.")
     return [name for name, folder in matches.items() if folder in configs]
-
-
-def _explained(error: Exception, dataset: str) -> HubDataError:
-    """What went wrong, for the person who asked for the data set."""
-    from huggingface_hub import constants
-    from huggingface_hub.errors import GatedRepoError, HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
-
-    page = f"{constants.ENDPOINT}/datasets/{dataset}"
-    not_here = f"{dataset} is not, or not in full, in the cache {constants.HF_HUB_CACHE}"
-    match error:
-        case HFValidationError():
-            said = f"{dataset!r} is no id of a Hub data set; it looks like owner/name."
-        case GatedRepoError():
-            said = f"{dataset} is gated: accept its terms at {page}, then set HF_TOKEN to a token of that account and try again."
-        case RepositoryNotFoundError():
-            said = f"There is no data set {dataset} at {constants.ENDPOINT}. Check the id; if it is private, set HF_TOKEN."
-        case LocalEntryNotFoundError() if constants.HF_HUB_OFFLINE:
-            said = (
-                f"{not_here}, and HF_HUB_OFFLINE forbids downloading it. "
-                "Unset HF_HUB_OFFLINE, copy the cache from a machine that has it, or choose bundled data."
-            )
-        case LocalEntryNotFoundError():
-            said = (
-                f"{constants.ENDPOINT} cannot be reached, and {not_here}. "
-                "Check the network and HF_ENDPOINT, or choose bundled data."
-            )
-        case _:
-            said = f"{constants.ENDPOINT} did not give {dataset}: {error}"
-    return HubDataError(said)
 
 
 def _read(files: Sequence[Path], limit: int | None) -> Any:
