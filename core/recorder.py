@@ -14,14 +14,30 @@ Arrays and numbers may be torch tensors on any device, numpy arrays or Python nu
 
 A method that computes all seeds at once (BATCHED) passes scalars and results with a leading axis of the seeds, and records
 everything else through `record.seed(seed)`, which is a recorder of that seed alone.
+
+A training script of one's own records into the same store, whether the app is open or not:
+
+    from core.recorder import open_run
+    with open_run("my experiment", params={"lr": 0.1}) as record:
+        record.scalars(step, loss=loss)
 """
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import platform
+import shutil
+import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import uuid
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +48,7 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 0.25
 FLUSH_CALLS = 50_000
+UNREAD_FILES, UNREAD_SECONDS = 40, 10.0  # of a spool: a file every so many seconds where so many wait for a reader
 
 SCALARS = pa.schema(
     [
@@ -100,6 +117,7 @@ class Recorder:
     """Buffers records and hands them to `sink` as batches, a few times a second and at `close`."""
 
     def __init__(self, sink: Callable[[Batch], None], seeds: Sequence[int]) -> None:
+        self.flush_seconds = FLUSH_SECONDS
         self._sink = sink
         self._seeds = tuple(seeds)
         self._started = self._flushed = time.perf_counter()
@@ -178,7 +196,7 @@ class Recorder:
         calls.steps.append(step)
         calls.moments.append(now)
         calls.values.extend(values.values())
-        if now - self._flushed > FLUSH_SECONDS or len(calls.steps) >= FLUSH_CALLS:
+        if now - self._flushed > self.flush_seconds or len(calls.steps) >= FLUSH_CALLS:
             self.flush()
 
     def _record_results(self, seeds: tuple[int, ...], metrics: Mapping[str, Any]) -> None:
@@ -197,7 +215,7 @@ class Recorder:
         self._maybe_flush(time.perf_counter())
 
     def _maybe_flush(self, now: float) -> None:
-        if now - self._flushed > FLUSH_SECONDS:
+        if now - self._flushed > self.flush_seconds:
             self.flush()
 
 
@@ -322,3 +340,153 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "item"):
         value = value.item()
     return math.nan if value is None else value
+
+
+# --- a training script of one's own -------------------------------------------------------------------------------------
+
+PIECES = pa.schema(
+    [
+        ("kind", pa.string()),  # scalars, table, result, or the kind of an array
+        ("seed", pa.int64()),
+        ("name", pa.string()),
+        ("step", pa.int64()),
+        ("part", pa.string()),
+        ("seconds", pa.float64()),
+        ("dtype", pa.string()),
+        ("shape", pa.list_(pa.int64())),
+        ("value", pa.float64()),  # of a result
+        ("data", pa.large_binary()),  # an array row-major; scalars and tables as an Arrow stream
+    ]
+)
+PIECE: dict[str, Any] = dict.fromkeys(PIECES.names)
+
+
+@contextmanager
+def open_run(
+    title: str, params: Mapping[str, Any] | None = None, *, seeds: Sequence[int] = (0,), store: str | Path | None = None
+) -> Iterator[Recorder]:
+    """A recorder whose records appear in the app: on the pages Runs and Dynamics, under `title`, as they come.
+
+    One process owns a store, and that is the app where it is open. So nothing is written to the store from here. Records go to a
+    spool beside it, the folder `<store>.spool/<run>`, a numbered Arrow file a few times a second, and whoever has the store open
+    takes them over: the app within a second, else the next program that opens the store. A file is written under another name
+    first and taken over in the transaction that notes its number, so that a crash on either side loses at most what was recorded
+    since the last file, and nothing comes twice. While the script lives it holds a lock on its folder; where the lock is gone
+    without a word about the end, the run is `interrupted`. A run deleted in the app stays deleted: what still comes is dropped.
+
+    Args:
+        title: shown as it is. Two runs of one title stay two runs: nobody knows what decides a script's numbers.
+        params: what the person wants to find again beside the curves; kept as JSON, anything else as its text.
+        seeds: with several, record through `record.seed(seed)`; pages draw their mean and interval.
+        store: the DuckDB file; default as everywhere: PROVING_GROUND_STORE, else the one in the user's data folder.
+
+    Raises:
+        OSError: the spool's folder cannot be made or written.
+    """
+    started = time.perf_counter()
+    spool = Spool.create(spool_folder(store), title, params or {}, seeds)
+    recorder = Recorder(spool.write, seeds)
+    spool.recorder = recorder
+    status, message = "completed", ""
+    try:
+        yield recorder
+    except BaseException as error:
+        if not isinstance(error, SystemExit) or error.code:
+            status = "cancelled" if isinstance(error, KeyboardInterrupt) else "failed"
+            message = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        recorder.close()
+        spool.end(status, time.perf_counter() - started, message)
+
+
+def spool_folder(store: str | Path | None = None) -> Path:
+    """Where runs for a store wait for it; core.store.spool looks there."""
+    named = store or os.environ.get("PROVING_GROUND_STORE")
+    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    path = Path(named).expanduser() if named else data / "proving-ground" / "store.duckdb"
+    return path.with_name(f"{path.name}.spool")
+
+
+class Spool:
+    """The folder of one run: `run.json`, numbered Arrow files of PIECES, `end.json`, and `lock`, held while the script lives."""
+
+    recorder: Recorder
+
+    def __init__(self, folder: Path, lock: int) -> None:
+        self.folder = folder
+        self._lock = lock
+        self._number = 0
+        self._gone = False
+
+    @classmethod
+    def create(cls, parent: Path, title: str, params: Mapping[str, Any], seeds: Sequence[int]) -> Spool:
+        """A new folder, there for readers only once it is whole and locked."""
+        import fcntl
+
+        run = uuid.uuid4().hex[:12]
+        making = parent / f".{run}"
+        making.mkdir(parents=True)
+        lock = os.open(making / "lock", os.O_CREAT | os.O_RDWR)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        about = {
+            "title": str(title), "params": dict(params), "seeds": [int(seed) for seed in seeds],
+            "created": datetime.now(UTC).replace(tzinfo=None).isoformat(),
+            "machine": {"host": platform.node(), "python": platform.python_version(), "script": sys.argv[0]},
+        }  # fmt: skip
+        (making / "run.json").write_text(json.dumps(about, default=str), encoding="utf-8")
+        making.rename(parent / run)
+        return cls(parent / run, lock)
+
+    def write(self, batch: Batch) -> None:
+        """The next file. Where nobody reads them, they become fewer and longer."""
+        rows = list(_pieces(batch))
+        if not rows:
+            return
+        self._number += 1
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, PIECES) as file:
+            file.write_table(pa.Table.from_pylist(rows, schema=PIECES))
+        self._put(f"{self._number:08d}.arrow", sink.getvalue())
+        unread = (self.folder / f"{self._number - UNREAD_FILES:08d}.arrow").exists()
+        self.recorder.flush_seconds = UNREAD_SECONDS if unread else FLUSH_SECONDS
+
+    def end(self, status: str, seconds: float, message: str = "") -> None:
+        """Says how the run ended, and lets go of it."""
+        self._put("end.json", json.dumps({"status": status, "seconds": seconds, "message": message}).encode())
+        os.close(self._lock)
+
+    def _put(self, name: str, content: Any) -> None:
+        """A file that is there whole or not at all."""
+        if self._gone:
+            return
+        try:
+            (self.folder / f"{name}.part").write_bytes(content)
+            (self.folder / f"{name}.part").rename(self.folder / name)
+        except FileNotFoundError:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self._gone = True
+            warnings.warn("The run was deleted in the app: what is recorded from here on is dropped.", stacklevel=2)
+
+
+def _pieces(batch: Batch) -> Iterator[dict[str, Any]]:
+    """A batch as rows of PIECES."""
+    if batch.scalars is not None:
+        yield PIECE | {"kind": "scalars", "data": _stream(pa.Table.from_batches([batch.scalars]))}
+    for event in batch.arrays:
+        facts = {"kind": event.kind, "seed": event.seed, "name": event.name, "step": event.step, "part": event.part}
+        raw = np.ascontiguousarray(event.array)
+        yield PIECE | facts | {
+            "seconds": event.seconds, "dtype": raw.dtype.name, "shape": list(event.array.shape), "data": raw.tobytes()
+        }  # fmt: skip
+    for table in batch.tables:
+        yield PIECE | {"kind": "table", "seed": table.seed, "name": table.name, "data": _stream(table.rows)}
+    for result in batch.results:
+        yield PIECE | {"kind": "result", "seed": result.seed, "name": result.metric, "value": float(result.value)}
+
+
+def _stream(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as stream:
+        stream.write_table(rows)
+    return sink.getvalue().to_pybytes()

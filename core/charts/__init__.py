@@ -6,7 +6,7 @@
     heatmap     matrices, large ones by means over blocks      mask         pruning masks as surviving shares
     histogram   distributions of entries                       phase        a quantity over two parameters
     images      recorded pictures in rows                      reliability  accuracy against confidence, ECE
-    embedding   vectors in two dimensions (see project)
+    embedding   vectors in two dimensions (see project)        trajectory   one quantity against another over time
 
 Show a chart with `st.altair_chart(chart, theme=None, width="stretch")`. A chart of size "card" has no titles and no legend.
 Each has a description, its alternative text. Nothing here knows the store, methods or Streamlit.
@@ -20,6 +20,7 @@ from core.charts.matrices import heatmap, histogram, mask, phase
 from core.charts.points import embedding, points, project, scaling
 from core.charts.reliability import reliability
 from core.charts.theme import Axis, Key, colours, keys_of
+from core.charts.trajectory import trajectory
 
 __all__ = [
     "Axis",
@@ -40,4 +41,5 @@ __all__ = [
     "reliability",
     "scaling",
     "stack",
+    "trajectory",
 ]

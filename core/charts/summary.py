@@ -73,17 +73,26 @@ def wilson(successes: float, trials: float) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15) -> float:
-    """ECE over equal-width bins (low, high]: the mean gap between confidence and accuracy, weighted by count."""
-    index = bin_of(confidence, bins)
+def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 15, binning: str = "equal-width") -> float:
+    """ECE over bins as from `bin_of`: the mean gap between confidence and accuracy, weighted by count."""
+    index = bin_of(confidence, bins, binning)
     counts = np.bincount(index, minlength=bins)
     gaps = np.abs(np.bincount(index, weights=confidence, minlength=bins) - np.bincount(index, weights=correct, minlength=bins))
     return float(gaps.sum() / counts.sum()) if counts.sum() else math.nan
 
 
-def bin_of(confidence: np.ndarray, bins: int) -> np.ndarray:
-    """The bin (low, high] of each confidence in [0, 1]."""
-    return np.clip(np.ceil(np.asarray(confidence) * bins).astype(int) - 1, 0, bins - 1)
+def bin_of(confidence: np.ndarray, bins: int, binning: str = "equal-width") -> np.ndarray:
+    """The bin (low, high] of each confidence in [0, 1]; with "equal-mass" by rank, equal confidences in their order.
+
+    >>> bin_of([0.9, 0.1, 0.95, 0.99], 2).tolist(), bin_of([0.9, 0.1, 0.95, 0.99], 2, "equal-mass").tolist()
+    ([1, 0, 1, 1], [0, 0, 1, 1])
+    """
+    c = np.asarray(confidence)
+    if binning == "equal-width":
+        return np.clip(np.ceil(c * bins).astype(int) - 1, 0, bins - 1)
+    index = np.empty(len(c), dtype=int)
+    index[np.argsort(c, kind="stable")] = np.arange(len(c)) * bins // max(len(c), 1)
+    return index
 
 
 def thin(x: np.ndarray, y: np.ndarray, points: int) -> np.ndarray:

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.engine import spec as specs
+from core.engine.labelled import labelled
 from core.engine.local import Worker
 from core.engine.machine import Machine, usable_cores
 from core.engine.messages import Done, Failed, Hello, Judge, Judged, RunCell
@@ -27,6 +28,9 @@ from core.methods.base import Features, ParameterError, Recorded
 from core.recorder import Batch
 from core.store import Store, StoreError, Writer
 
+if TYPE_CHECKING:
+    import numpy as np
+
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -35,6 +39,7 @@ CELLS_PER_GPU = 4
 WORKER_TRIES = 3
 MEMORY_CHECK_SECONDS = 0.5
 WRITE_SECONDS = 0.15
+SPOOL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -157,7 +162,7 @@ class Engine:
         self._pool: list[Worker] = []
         self._runs: dict[str, _Run] = {}  # in the order of submission; ended ones stay while the engine lives
         self._batches: dict[str, list[tuple[_Cell, Batch]]] = {}
-        self._written = self._memory_checked = time.monotonic()
+        self._written = self._memory_checked = self._taken_in = time.monotonic()
         self._early_deaths = 0
         self._closing = False
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
@@ -284,6 +289,9 @@ class Engine:
             self._write_batches()
         if now - self._memory_checked >= MEMORY_CHECK_SECONDS:
             self._enforce_limits()
+        if now - self._taken_in >= SPOOL_SECONDS:
+            self._taken_in = now
+            self.store.take_in()
         self._hand_out()
 
     def _hear(self, worker: Worker) -> None:
@@ -373,6 +381,7 @@ class Engine:
         self._cancel(run)
         with self.store.writing() as writer:
             writer.delete_run(run)
+        self.store.drop_waiting(run)
         self._runs.pop(run, None)
 
     def _shut_down(self) -> None:
@@ -439,8 +448,10 @@ class Engine:
         spec = active.spec
         try:
             given = self._given(spec.inputs)
+            if "features" in given and registry.declared(spec.slug).paper.family != "lab":
+                given["features"] = labelled(given["features"])
             worker.start((run, cell), RunCell(spec.slug, cell.arm, spec.params, cell.seeds, device, recorded, given))
-        except ParameterError as error:  # the snapshot was deleted while the run was waiting
+        except ParameterError as error:  # the snapshot has no classes to tell apart, or was deleted while the run was waiting
             self._end_cell(run, cell, "failed", message=str(error))
         except OSError:
             self._bury(worker, "The worker process ended before it could begin.")
@@ -457,6 +468,8 @@ class Engine:
             row = self.store.run(inputs["snapshot"])
             if row is None or row["slug"] != "snapshot" or row["status"] != "completed":
                 raise ParameterError(f"There is no complete snapshot {inputs['snapshot']!r}; it may have been deleted.")
+        if "predictions" in inputs:
+            self._predictions(inputs["predictions"])
         if "upload" in inputs and self.store.upload(inputs["upload"]) is None:
             raise ParameterError(f"There is no upload {inputs['upload']!r}; it may have been deleted.")
 
@@ -468,10 +481,34 @@ class Engine:
             run = inputs["snapshot"]
             classes = self.store.table(run, "classes")["name"] if "classes" in self.store.table_names(run) else ()
             vectors, labels = (self.store.stacked(run, "embedding", "features", part) for part in ("vectors", "labels"))
-            given["features"] = Features(vectors, labels, tuple(classes), source=f"snapshot {run}")
+            logits, targets = self._logits(run)
+            given["features"] = Features(vectors, labels, tuple(classes), f"snapshot {run}", logits, targets)
+        if "predictions" in inputs:
+            logits, targets = self._predictions(inputs["predictions"])
+            given["features"] = Features(logits, targets, (), f"predictions {inputs['predictions']}", logits, targets)
         if "upload" in inputs:
             given["upload"] = self.store.upload_file(inputs["upload"])
         return given
+
+    def _logits(self, run: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """A snapshot's logits and targets, None where the model gives none."""
+        try:
+            logits, targets = (self.store.stacked(run, "predictions", "", part) for part in ("logits", "labels"))
+        except KeyError:
+            return None, None
+        return logits, targets
+
+    def _predictions(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Logits and labels of run/arm/seed/step/name, as any run recorded them. Raises: ParameterError."""
+        run, arm, seed, step, record = [*name.split("/", 4), *[""] * 5][:5]
+        found = (
+            self.store.arrays(run, "predictions", record, arm, int(seed), int(step)).set_index("part")["array"]
+            if seed.isdecimal() and step.isdecimal()
+            else {}
+        )
+        if "logits" not in found or "labels" not in found:
+            raise ParameterError(f"There are no predictions {name!r}; the run may have been deleted.")
+        return found["logits"], found["labels"]
 
     def _write(self, run: str, action: Callable[[Writer], None]) -> bool:
         """One transaction for a run, which ends as failed where the store refuses it (a full disk); False then."""

@@ -14,7 +14,7 @@ from typing import Any
 from core.methods import registry
 from core.methods.base import Method, ParameterError
 
-INPUT_KINDS = {"snapshot": "features"}  # what a paper's file calls an input that has another name here
+INPUT_KINDS = {"snapshot": "features", "predictions": "features"}  # what a paper's file calls an input that has another name here
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Spec:
     seeds: tuple[int, ...]
     device: str
     source: str  # digest of the paper's file
-    inputs: Mapping[str, str] = field(default_factory=dict)  # snapshot: a run; weights: owner/name@revision; upload: a digest
+    inputs: Mapping[str, str] = field(default_factory=dict)  # by kind, see make_spec
     overrides: tuple[tuple[str, str], ...] = ()  # what differs from the preset, for the command line
 
     @property
@@ -83,8 +83,8 @@ def make_spec(
         params: what differs from the preset; values may be text.
         arms: names; those that they come after are added.
         seeds: the seeds themselves, or how many: the preset's own first, then the numbers that follow.
-        inputs: what it works on instead of its own data: {"snapshot": a run}, {"weights": "owner/name@revision"} or
-            {"upload": a digest}.
+        inputs: what it works on instead of its own data: {"snapshot": a run}, {"weights": "owner/name@revision"},
+            {"upload": a digest}, or {"predictions": "run/arm/seed/step/name"} that any run recorded, as features.
 
     Raises:
         UnknownMethod, ParameterError: with the sentence to show.

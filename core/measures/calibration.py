@@ -364,10 +364,13 @@ def confidence_auroc(confidence: Any, correct: Any) -> float:
     >>> confidence_auroc([0.9, 0.8, 0.7, 0.6], [1, 0, 1, 0])
     0.75
     """
-    from sklearn.metrics import roc_auc_score
+    from scipy.stats import rankdata
 
     h = as_array(correct)
-    return float(roc_auc_score(h, as_array(confidence))) if 0 < h.sum() < len(h) else math.nan
+    right, wrong = h.sum(), len(h) - h.sum()
+    if not right or not wrong:
+        return math.nan
+    return float((rankdata(as_array(confidence)) @ h - right * (right + 1) / 2) / (right * wrong))  # Mann and Whitney's U
 
 
 def risk_coverage(confidence: Any, correct: Any) -> tuple[np.ndarray, np.ndarray]:

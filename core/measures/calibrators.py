@@ -9,22 +9,29 @@ integers. What was learned ends in an underscore, as in scikit-learn.
 
 Three kinds: one number for all (temperature; no prediction changes), an affine map of the logits (vector, matrix, Dirichlet), and
 a binary calibrator for each class against the rest, whose outputs are divided by their sum (Platt, isotonic, histogram, beta).
+
+A fitted calibrator is a few numbers: `parameters()` gives them for JSON, and `formula` says in one sentence how to apply them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 import numpy as np
 
 from core.measures.calibration import Binning, as_array, bin_index, negative_log_likelihood
 
-Curve = Callable[[np.ndarray], np.ndarray]
-
 
 class Calibrator:
-    """What all calibrators share."""
+    """What all calibrators share.
+
+    Attributes:
+        formula: how to get probabilities p from logits with `parameters()`, for a person who has nothing but these.
+    """
+
+    formula: str
 
     def fit(self, logits: Any, labels: Any) -> Self:
         """Learns from held-out items. Raises: ValueError where there are none, or logits and labels do not match."""
@@ -38,6 +45,10 @@ class Calibrator:
         """Probabilities (n, classes)."""
         return self._predict(_log_probabilities(logits))
 
+    def parameters(self) -> dict[str, Any]:
+        """What was learned, as numbers and lists for JSON."""
+        raise NotImplementedError
+
     def _fit(self, z: np.ndarray, y: np.ndarray) -> None:
         raise NotImplementedError
 
@@ -47,6 +58,11 @@ class Calibrator:
 
 class Uncalibrated(Calibrator):
     """The softmax as it is: what the others are held against."""
+
+    formula = "p = softmax(logits)"
+
+    def parameters(self) -> dict[str, Any]:
+        return {}
 
     def _fit(self, z: np.ndarray, y: np.ndarray) -> None:
         pass
@@ -70,7 +86,11 @@ class TemperatureScaling(Calibrator):
     (3.641, array([0.75, 0.25]))
     """
 
+    formula = "p = softmax(logits / temperature)"
     temperature_: float
+
+    def parameters(self) -> dict[str, Any]:
+        return {"temperature": self.temperature_}
 
     def _fit(self, z: np.ndarray, y: np.ndarray) -> None:
         from scipy.optimize import brentq
@@ -110,11 +130,17 @@ class MatrixScaling(Calibrator):
         weight_: W (classes, classes). bias_: b (classes,).
     """
 
+    formula = (
+        "p = softmax(weight @ z + bias), z = logits minus their mean over the classes; weight[i][j] is from class j to class i"
+    )
     weight_: np.ndarray
     bias_: np.ndarray
 
     def __init__(self, penalty: float = 0.01) -> None:
         self.penalty = penalty
+
+    def parameters(self) -> dict[str, Any]:
+        return {"weight": self.weight_.tolist(), "bias": self.bias_.tolist()}
 
     def _inputs(self, z: np.ndarray) -> np.ndarray:
         return z - z.mean(axis=1, keepdims=True)
@@ -158,6 +184,11 @@ class MatrixScaling(Calibrator):
 class VectorScaling(MatrixScaling):
     """softmax(w * logits + b) with a scale and a bias a class: a diagonal matrix (Guo et al. 2017)."""
 
+    formula = "p = softmax(weight * z + bias), z = logits minus their mean over the classes, class by class"
+
+    def parameters(self) -> dict[str, Any]:
+        return {"weight": np.diag(self.weight_).tolist(), "bias": self.bias_.tolist()}
+
     def __init__(self, penalty: float = 0.0) -> None:
         super().__init__(penalty)
 
@@ -167,6 +198,8 @@ class VectorScaling(MatrixScaling):
 
 class DirichletCalibration(MatrixScaling):
     """softmax(W log p + b): what is right if each class's probability vectors were Dirichlet distributed (Kull et al. 2019)."""
+
+    formula = "p = softmax(weight @ z + bias), z = log softmax(logits); weight[i][j] is from class j to class i"
 
     def _inputs(self, z: np.ndarray) -> np.ndarray:
         return z
@@ -179,10 +212,13 @@ class OneVersusRest(Calibrator):
     """A curve from each class's probability to a better one; rows are divided by their sum (Zadrozny and Elkan 2002).
 
     Attributes:
-        curves_: for each class, a function from log-odds (n,) to probabilities (n,).
+        curves_: for each class, a function from log-odds (n,) to probabilities (n,), a dataclass of its numbers.
     """
 
-    curves_: list[Curve]
+    curves_: list[Any]
+
+    def parameters(self) -> dict[str, Any]:
+        return {"curves": [curve.parameters() for curve in self.curves_]}
 
     def _fit(self, z: np.ndarray, y: np.ndarray) -> None:
         self.curves_ = [self._curve(odds, (y == k).astype(float)) for k, odds in enumerate(_log_odds(z).T)]
@@ -192,45 +228,73 @@ class OneVersusRest(Calibrator):
         total = p.sum(axis=1, keepdims=True)
         return np.divide(p, total, out=np.full_like(p, 1 / p.shape[1]), where=total > 0)
 
-    def _curve(self, odds: np.ndarray, outcome: np.ndarray) -> Curve:
+    def _curve(self, odds: np.ndarray, outcome: np.ndarray) -> Any:
         raise NotImplementedError
 
 
-class _Sigmoid:
-    """A fitted logistic curve of what `inputs` makes of the log-odds."""
-
-    def __init__(self, coefficients: np.ndarray, intercept: float, inputs: Curve) -> None:
-        self.coefficients, self.intercept, self.inputs = coefficients, intercept, inputs
-
-    def __call__(self, odds: np.ndarray) -> np.ndarray:
-        from scipy.special import expit
-
-        return expit(self.inputs(odds) @ self.coefficients + self.intercept)
-
-
-def _sigmoid(inputs: np.ndarray, target: np.ndarray, transform: Curve) -> _Sigmoid:
-    """Logistic regression of targets in [0, 1] on inputs (n, columns), without a penalty."""
+def _logistic(inputs: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, float]:
+    """Coefficients and intercept of a logistic regression of targets in [0, 1] on inputs (n, columns), without a penalty."""
     from sklearn.linear_model import LogisticRegression
 
     n, columns = inputs.shape
     if not columns or target.min() == target.max():  # nothing to tell apart
         share = np.clip(target.mean(), 1e-12, 1 - 1e-12)
-        return _Sigmoid(np.zeros(columns), float(np.log(share / (1 - share))), transform)
+        return np.zeros(columns), float(np.log(share / (1 - share)))
     weight = np.concatenate([target, 1 - target])  # each item once as 1, once as 0, by its target
     used = weight > 0
     model = LogisticRegression(C=np.inf, max_iter=1000)
     model.fit(np.tile(inputs, (2, 1))[used], np.repeat([1, 0], n)[used], weight[used])
-    return _Sigmoid(model.coef_[0], float(model.intercept_[0]), transform)
+    return model.coef_[0], float(model.intercept_[0])
+
+
+@dataclass(frozen=True)
+class _Sigmoid:
+    slope: float
+    intercept: float
+
+    def __call__(self, odds: np.ndarray) -> np.ndarray:
+        from scipy.special import expit
+
+        return expit(self.slope * odds + self.intercept)
+
+    def parameters(self) -> dict[str, Any]:
+        return {"slope": self.slope, "intercept": self.intercept}
 
 
 class PlattScaling(OneVersusRest):
     """A sigmoid of each class's log-odds, its targets drawn in from 0 and 1 by the rule of succession (Platt 1999)."""
 
-    def _curve(self, odds: np.ndarray, outcome: np.ndarray) -> Curve:
+    formula = (
+        "p[k] is proportional to 1 / (1 + exp(-(slope * log(q / (1 - q)) + intercept))) with the slope and intercept of class k "
+        "and q = softmax(logits)[k]; p is divided by its sum over the classes"
+    )
+
+    def _curve(self, odds: np.ndarray, outcome: np.ndarray) -> _Sigmoid:
         positives = outcome.sum()
         negatives = len(outcome) - positives
         target = np.where(outcome == 1, (positives + 1) / (positives + 2), 1 / (negatives + 2))
-        return _sigmoid(odds[:, None], target, lambda x: x[:, None])
+        coefficients, intercept = _logistic(odds[:, None], target)
+        return _Sigmoid(float(coefficients[0]), intercept)
+
+
+@dataclass(frozen=True)
+class _Beta:
+    a: float
+    b: float
+    c: float
+
+    def __call__(self, odds: np.ndarray) -> np.ndarray:
+        from scipy.special import expit
+
+        return expit(_both_logarithms(odds) @ np.array([self.a, self.b]) + self.c)
+
+    def parameters(self) -> dict[str, Any]:
+        return {"a": self.a, "b": self.b, "c": self.c}
+
+
+def _both_logarithms(odds: np.ndarray) -> np.ndarray:
+    """log q and -log(1 - q) of log-odds, (n, 2)."""
+    return np.stack([-np.logaddexp(0, -odds), np.logaddexp(0, odds)], axis=1)
 
 
 class BetaCalibration(OneVersusRest):
@@ -239,29 +303,64 @@ class BetaCalibration(OneVersusRest):
     A term whose coefficient comes out negative is left out, and the rest fitted again, as the paper does.
     """
 
-    def _curve(self, odds: np.ndarray, outcome: np.ndarray) -> Curve:
-        used = [0, 1]
+    formula = (
+        "p[k] is proportional to 1 / (1 + exp(-(a log(q) - b log(1 - q) + c))) with the a, b, c of class k and "
+        "q = softmax(logits)[k]; p is divided by its sum over the classes"
+    )
 
-        def inputs(x: np.ndarray) -> np.ndarray:
-            return np.stack([-np.logaddexp(0, -x), np.logaddexp(0, x)], axis=1)[:, used]  # log p and -log(1 - p)
-
+    def _curve(self, odds: np.ndarray, outcome: np.ndarray) -> _Beta:
+        inputs, used = _both_logarithms(odds), [0, 1]
         while True:
-            curve = _sigmoid(inputs(odds), outcome, inputs)
-            falling = [column for column, coefficient in zip(used, curve.coefficients, strict=True) if coefficient < 0]
+            found, intercept = _logistic(inputs[:, used], outcome)
+            falling = [column for column, coefficient in zip(used, found, strict=True) if coefficient < 0]
             if not falling:
-                return curve
+                a, b = (float(found[used.index(column)]) if column in used else 0.0 for column in (0, 1))
+                return _Beta(a, b, intercept)
             used = [column for column in used if column not in falling[:1]]
+
+
+@dataclass(frozen=True)
+class _Polyline:
+    x: np.ndarray
+    y: np.ndarray
+
+    def __call__(self, odds: np.ndarray) -> np.ndarray:
+        from scipy.special import expit
+
+        return np.interp(expit(odds), self.x, self.y)
+
+    def parameters(self) -> dict[str, Any]:
+        return {"x": self.x.tolist(), "y": self.y.tolist()}
 
 
 class IsotonicCalibration(OneVersusRest):
     """The rising step curve of least squared error (Zadrozny and Elkan 2002), by scikit-learn; straight between its steps."""
 
-    def _curve(self, odds: np.ndarray, outcome: np.ndarray) -> Curve:
+    formula = (
+        "p[k] is proportional to the straight line between the points (x, y) of class k at q = softmax(logits)[k], flat beyond "
+        "its ends; p is divided by its sum over the classes"
+    )
+
+    def _curve(self, odds: np.ndarray, outcome: np.ndarray) -> _Polyline:
         from scipy.special import expit
         from sklearn.isotonic import IsotonicRegression
 
         fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(expit(odds), outcome)
-        return lambda x: fitted.predict(expit(x))
+        return _Polyline(fitted.X_thresholds_, fitted.y_thresholds_)
+
+
+@dataclass(frozen=True)
+class _Steps:
+    edges: np.ndarray
+    levels: np.ndarray
+
+    def __call__(self, odds: np.ndarray) -> np.ndarray:
+        from scipy.special import expit
+
+        return self.levels[np.searchsorted(self.edges, expit(odds))]
+
+    def parameters(self) -> dict[str, Any]:
+        return {"edges": self.edges.tolist(), "levels": self.levels.tolist()}
 
 
 class HistogramBinning(OneVersusRest):
@@ -271,10 +370,15 @@ class HistogramBinning(OneVersusRest):
         binning: equal mass by default, where the bins' edges lie midway between the neighbouring probabilities.
     """
 
+    formula = (
+        "p[k] is proportional to levels[i], where i counts the edges of class k that are below q = softmax(logits)[k]; "
+        "p is divided by its sum over the classes"
+    )
+
     def __init__(self, bins: int = 15, binning: Binning = "equal-mass") -> None:
         self.bins, self.binning = bins, binning
 
-    def _curve(self, odds: np.ndarray, outcome: np.ndarray) -> Curve:
+    def _curve(self, odds: np.ndarray, outcome: np.ndarray) -> _Steps:
         from scipy.special import expit
 
         score = expit(odds)
@@ -287,8 +391,7 @@ class HistogramBinning(OneVersusRest):
         count = np.bincount(index, minlength=len(edges) + 1)
         middle = np.convolve(np.concatenate([[0.0], edges, [1.0]]), [0.5, 0.5], "valid")
         right = np.bincount(index, weights=outcome, minlength=len(edges) + 1)
-        level = np.divide(right, count, out=middle, where=count > 0)
-        return lambda x: level[np.searchsorted(edges, expit(x))]
+        return _Steps(edges, np.divide(right, count, out=middle, where=count > 0))
 
 
 CALIBRATORS: dict[str, type[Calibrator]] = {
@@ -336,8 +439,8 @@ def _log_probabilities(logits: Any) -> np.ndarray:
 
 
 def _log_odds(z: np.ndarray) -> np.ndarray:
-    """log p - log(1 - p) of log-probabilities (n, classes), without rounding 1 - p to zero."""
-    from scipy.special import logsumexp
-
-    others = np.stack([logsumexp(np.delete(z, k, axis=1), axis=1) for k in range(z.shape[1])], axis=1)
-    return z - others
+    """log p - log(1 - p) of log-probabilities (n, classes), with 1 - p summed up from the other classes, never rounded."""
+    below = np.logaddexp.accumulate(z, axis=1)[:, :-1]
+    above = np.logaddexp.accumulate(z[:, ::-1], axis=1)[:, ::-1][:, 1:]
+    nothing = np.full((len(z), 1), -np.inf)
+    return z - np.logaddexp(np.hstack([nothing, below]), np.hstack([above, nothing]))

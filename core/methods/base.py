@@ -228,12 +228,17 @@ class Preset:
 
 @dataclass(frozen=True)
 class Features:
-    """Frozen features of a model on a data set: vectors (n, d), labels (n,) integers, and the names of the classes."""
+    """Frozen features of a model on a data set: vectors (n, d), labels (n,) integers, and the names of the classes.
+
+    Where the model classifies: logits (n, outputs), and targets (n,), the labels as columns of the logits, -1 where there is none.
+    """
 
     vectors: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
     source: str
+    logits: np.ndarray | None = None
+    targets: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from netcal.metrics import ECE, MCE
 from scipy.stats import binomtest
+from sklearn.metrics import roc_auc_score
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from core.measures.calibration import (
@@ -57,6 +59,15 @@ class TestBinnedErrors:
         ours = expected_calibration_error(CONFIDENCE, CORRECT, bins, norm=norm)
         theirs = multiclass_calibration_error(torch.tensor(PROBABILITIES), torch.tensor(LABELS), 5, n_bins=bins, norm=name)
         assert ours == pytest.approx(float(theirs), abs=1e-6)
+
+    @pytest.mark.parametrize("bins", [5, 15, 40])
+    def test_they_agree_with_netcal(self, bins):
+        """Their top label is of two columns or more; their bins are closed on the left, which no score here tells apart."""
+        assert expected_calibration_error(CONFIDENCE, CORRECT, bins) == pytest.approx(ECE(bins).measure(PROBABILITIES, LABELS))
+        assert maximum_calibration_error(CONFIDENCE, CORRECT, bins) == pytest.approx(MCE(bins).measure(PROBABILITIES, LABELS))
+        by_count = ECE(bins, equal_intervals=False).measure(PROBABILITIES, LABELS)
+        ours = expected_calibration_error(CONFIDENCE, CORRECT, bins, "equal-mass")
+        assert ours == pytest.approx(by_count, abs=2e-3)  # where an item at an edge goes is left to each
 
     @pytest.mark.parametrize("binning", ["equal-width", "equal-mass"])
     def test_one_bin_leaves_the_gap_of_the_means(self, binning):
@@ -198,6 +209,11 @@ class TestProperScores:
 
 
 class TestSelection:
+    def test_it_is_scikit_learn_s_area(self):
+        rounded = CONFIDENCE.round(1)
+        for scores in (CONFIDENCE, rounded):
+            assert confidence_auroc(scores, CORRECT) == pytest.approx(roc_auc_score(CORRECT, scores))
+
     def test_perfect_order_and_reversed_order(self):
         confidence, correct = np.linspace(1, 0.1, 10), np.repeat([1, 0], 5)
         assert confidence_auroc(confidence, correct) == 1

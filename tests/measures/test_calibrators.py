@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 
 import numpy as np
@@ -175,8 +176,8 @@ class TestOneVersusRest:
         curve = (
             BetaCalibration().fit(np.column_stack([np.zeros_like(odds), odds]), draw(np.column_stack([0 * odds, odds]))).curves_[1]
         )
-        assert curve.coefficients == pytest.approx([1, 1], abs=0.1)
-        assert curve.intercept == pytest.approx(0, abs=0.1)
+        assert (curve.a, curve.b) == pytest.approx((1, 1), abs=0.1)
+        assert curve.c == pytest.approx(0, abs=0.1)
 
     def test_beta_undoes_a_curve_of_its_own_shape(self):
         """The truth is a sigmoid of 0.5 log p - 2 log(1 - p) + 0.3."""
@@ -184,7 +185,7 @@ class TestOneVersusRest:
         truth = 0.5 * np.log(p) - 2 * np.log(1 - p) + 0.3
         labels = draw(np.column_stack([0 * truth, truth]))
         curve = BetaCalibration().fit(np.log(np.column_stack([1 - p, p])), labels).curves_[1]
-        assert [*curve.coefficients, curve.intercept] == pytest.approx([0.5, 2, 0.3], abs=0.1)
+        assert [curve.a, curve.b, curve.c] == pytest.approx([0.5, 2, 0.3], abs=0.1)
 
     def test_beta_never_falls(self):
         """The truth falls below one half: the term that would fall is left out."""
@@ -225,6 +226,41 @@ class TestOneVersusRest:
             levels = curve(odds)
             assert (np.diff(levels) >= 0).all()
             assert levels[0] < expit(-2) < expit(2) < levels[-1]
+
+
+def by_formula(kind: str, parameters: dict, logits: np.ndarray) -> np.ndarray:
+    """What a person computes who has the exported numbers and their formula, and nothing of ours."""
+    z = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    q = np.exp(z)
+    centred = logits - logits.mean(1, keepdims=True)
+    if kind in ("uncalibrated", "temperature"):
+        u = np.exp(logits / parameters.get("temperature", 1))
+    elif kind == "vector":
+        u = np.exp(np.array(parameters["weight"]) * centred + parameters["bias"])
+    elif kind in ("matrix", "Dirichlet"):
+        u = np.exp((centred if kind == "matrix" else z) @ np.array(parameters["weight"]).T + parameters["bias"])
+    else:
+        u = np.column_stack([of_class(kind, curve, q[:, k]) for k, curve in enumerate(parameters["curves"])])
+    return u / u.sum(1, keepdims=True)
+
+
+def of_class(kind: str, curve: dict, q: np.ndarray) -> np.ndarray:
+    if kind == "isotonic":
+        return np.interp(q, curve["x"], curve["y"])
+    if kind == "histogram":
+        return np.array(curve["levels"])[(np.array(curve["edges"]) < q[:, None]).sum(1)]
+    if kind == "Platt":
+        return expit(curve["slope"] * np.log(q / (1 - q)) + curve["intercept"])
+    return expit(curve["a"] * np.log(q) - curve["b"] * np.log(1 - q) + curve["c"])
+
+
+@pytest.mark.parametrize("kind", CALIBRATORS)
+def test_the_numbers_and_the_formula_are_all_that_a_calibrator_is(kind):
+    calibrator = CALIBRATORS[kind]().fit(LOGITS[:1000], LABELS[:1000])
+    parameters = json.loads(json.dumps(calibrator.parameters()))
+    new = LOGITS[1000:1500]
+    np.testing.assert_allclose(by_formula(kind, parameters, new), calibrator.predict(new), atol=1e-6)
+    assert calibrator.formula.startswith("p")
 
 
 class TestChoice:
