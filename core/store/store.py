@@ -104,9 +104,9 @@ class Store:
         return found | {"spec": json.loads(found["spec"]), "machine": json.loads(found["machine"] or "null")}
 
     def latest(self, slug: str, status: str = "completed") -> str | None:
-        """The newest run of a paper in that status; a reference result only where there is no other."""
+        """The newest run of a paper on its own data in that status; a reference result only where there is no other."""
         rows = self._rows(
-            """SELECT run FROM runs WHERE slug = $slug AND status = $status
+            """SELECT run FROM runs WHERE slug = $slug AND status = $status AND coalesce(spec->>'inputs', '{}') = '{}'
                ORDER BY origin = 'reference', finished DESC, created DESC LIMIT 1""",
             {"slug": slug, "status": status},
         )
@@ -235,10 +235,10 @@ class Store:
         return self._frame("SELECT * EXCLUDE (run) FROM verdicts WHERE run = $run ORDER BY rowid", {"run": run})
 
     def seconds_of(self, slug: str, preset: str, device: str) -> float | None:
-        """How long the newest completed run of a preset took on this machine."""
+        """How long the newest completed run of a preset on the paper's own data took on this machine."""
         rows = self._rows(
             """SELECT seconds FROM runs WHERE slug = $slug AND preset = $preset AND device = $device AND status = 'completed'
-               AND origin = 'own' ORDER BY finished DESC LIMIT 1""",
+               AND origin = 'own' AND coalesce(spec->>'inputs', '{}') = '{}' ORDER BY finished DESC LIMIT 1""",
             {"slug": slug, "preset": preset, "device": device},
         )
         return rows[0][0] if rows else None

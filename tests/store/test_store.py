@@ -287,3 +287,12 @@ def test_the_path_comes_from_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("PROVING_GROUND_STORE")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert os.fspath(default_path()) == str(tmp_path / "proving-ground" / "store.duckdb")
+
+
+def test_runs_on_somebody_s_snapshot_are_not_a_paper_s_latest_result(store):
+    for run, inputs in (("own", {}), ("on-snapshot", {"snapshot": "0123456789ab"})):
+        with store.writing() as writer:
+            writer.add_run(run, "lottery-ticket", "quick", {"inputs": inputs}, "cpu", [("dense", (0,))])
+            writer.finish_run(run, "completed", {"own": 4.0, "on-snapshot": 9.0}[run])
+    assert store.latest("lottery-ticket") == "own"
+    assert store.seconds_of("lottery-ticket", "quick", "cpu") == 4.0
