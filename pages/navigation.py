@@ -35,6 +35,8 @@ page = st.navigation(
             "gallery.py", title="Gallery", icon=":material/grid_view:", default=True, help="All papers, with their latest verdicts."
         ),
         st.Page("runs.py", title="Runs", icon=":material/history:", help="Everything that ran: open, compare, export, delete."),
+        st.Page("calibration.py", title="Calibration", icon=":material/straighten:", help="Is a model right as often as it says?"),
+        st.Page("dynamics.py", title="Dynamics", icon=":material/timeline:", help="Curves of any runs, spectra, phase portraits."),
         st.Page("method.py", title="Method", visibility="hidden"),
     ],
     position="top",

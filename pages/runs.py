@@ -1,5 +1,6 @@
 """Everything that ran: filter, open, compare curves, cancel, delete after asking, export."""
 
+import json
 from typing import Any
 
 import pandas as pd
@@ -7,20 +8,13 @@ import streamlit as st
 
 from app import engine
 from core.charts import Axis, lines
-from core.methods import registry
-from pages import exports, pictures, wording
+from pages import curves, exports, pictures, wording
 
 PAGE_LENGTH = 20
-COMPARABLE = 6  # more curves over each other cannot be told apart
+MARKDOWN = set(r"\`*_{}[]<>()#+-.!|~$:")
 
 server = engine()
 store = server.store
-papers = registry.catalogue()
-
-
-def title_of(slug: str) -> str:
-    """The paper's title, or its slug where its file has gone."""
-    return papers[slug].paper.title if slug in papers else slug
 
 
 def filters(runs: pd.DataFrame) -> pd.DataFrame:
@@ -40,11 +34,12 @@ def row(run: Any) -> None:
     """One run: what it is, how it stands, and what can be done with it."""
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"row-{run.run}"):
         with st.container(width=520, gap="xsmall"):
-            st.page_link("method.py", label=f"**{title_of(run.slug)}**", query_params={"paper": run.slug, "run": run.run}, icon="")
-            facts = f"{run.preset} preset · {run.created:%-d %b %Y, %H:%M} UTC · {run.run}"
+            heading(run)
+            what = "own script" if run.slug == curves.OWN else f"{run.preset} preset"
+            facts = f"{what} · {run.created:%-d %b %Y, %H:%M} UTC · {run.run}"
             st.caption(facts if pd.isna(run.seconds) else f"{facts} · {wording.duration(run.seconds)} on {run.device}")
         with st.container(width=260):
-            if run.status in wording.ACTIVE:
+            if run.status in wording.ACTIVE and run.slug != curves.OWN:
                 progress(run.run)
             else:
                 st.markdown(wording.standing(run.status, store.verdicts(run.run)["verdict"]))
@@ -52,32 +47,39 @@ def row(run: Any) -> None:
             actions(run)
 
 
+def heading(run: Any) -> None:
+    """The run's title, a link to its page; a script of a person's own has none, and its curves are on the page Dynamics."""
+    title = curves.title_of(run)
+    if run.slug == curves.OWN:
+        st.page_link("dynamics.py", label=f"**{plain(title)}**", query_params={"compare": run.run}, icon="")
+        params = json.loads(run.spec)["params"]
+        if params:
+            st.caption(plain(", ".join(f"{name} = {value}" for name, value in params.items())))
+    else:
+        st.page_link("method.py", label=f"**{title}**", query_params={"paper": run.slug, "run": run.run}, icon="")
+
+
+def plain(text: str) -> str:
+    """A person's text without the signs that Markdown would take for its own."""
+    return "".join(f"\\{character}" if character in MARKDOWN else character for character in text)
+
+
 def actions(run: Any) -> None:
-    """The buttons of one run."""
-    if run.status in wording.ACTIVE:
+    """The buttons of one run. What a script of a person's own does cannot be ended from here."""
+    if run.status in wording.ACTIVE and run.slug != curves.OWN:
         st.button("Cancel", icon=":material/stop:", key=f"cancel-{run.run}", on_click=server.cancel, args=(run.run,))
         return
-    chosen = run.run in st.query_params.get_all("compare")
+    chosen = run.run in curves.chosen()
     st.button(
         "Compared" if chosen else "Compare",
         icon=":material/check:" if chosen else ":material/stacked_line_chart:",
         key=f"compare-{run.run}",
-        on_click=leave_out if chosen else take_in,
+        on_click=curves.leave_out if chosen else curves.take_in,
         args=(run.run,),
     )
     exports.data_button(store, run.run, run.slug, "Export")
     if st.button("Delete", icon=":material/delete:", key=f"delete-{run.run}"):
-        ask_before_deleting(run.run, title_of(run.slug), run.preset)
-
-
-def take_in(run: str) -> None:
-    """Adds a run to the comparison, which is in the URL; the oldest of too many leaves it."""
-    st.query_params["compare"] = [*st.query_params.get_all("compare"), run][-COMPARABLE:]
-
-
-def leave_out(run: str) -> None:
-    """Takes a run out of the comparison."""
-    st.query_params["compare"] = [other for other in st.query_params.get_all("compare") if other != run]
+        ask_before_deleting(run.run, curves.title_of(run), run.preset)
 
 
 @st.fragment(run_every=1)
@@ -92,30 +94,29 @@ def progress(run: str) -> None:
 @st.dialog("Delete this run?")
 def ask_before_deleting(run: str, title: str, preset: str) -> None:
     """Deletes only what a person confirms."""
-    st.markdown(f"The {preset} run `{run}` of **{title}** and all that it recorded will be gone. This cannot be undone.")
+    st.markdown(f"The {preset} run `{run}` of **{plain(title)}** and all that it recorded will be gone. This cannot be undone.")
     with st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Keep it"):
             st.rerun()
         if st.button("Delete for good", type="primary", icon=":material/delete:"):
             server.delete(run)
-            leave_out(run)
+            curves.leave_out(run)
             st.rerun()
 
 
 def comparison(runs: pd.DataFrame) -> None:
     """The curves of the chosen runs over each other."""
-    chosen = runs[runs["run"].isin(st.query_params.get_all("compare"))]
+    chosen = runs[runs["run"].isin(curves.chosen())]
     if chosen.empty:
         return
-    named = {run.run: f"{run.slug}, {run.preset}, {run.created:%-d %b %H:%M}" for run in chosen.itertuples()}
-    recorded = [set(store.scalar_names(run)) for run in named]
-    names = sorted(set.intersection(*recorded)) or sorted(set.union(*recorded))
+    named = curves.names_of(chosen)
+    names = curves.recorded(store, named)
     if not names:
         st.info("These runs recorded no curves.", icon=":material/show_chart:")
         return
     with st.container(horizontal=True):
         name = st.pills("Curve", names, default=names[0], required=True, key="curve", bind="query-params")
-        frame = pd.concat([store.curves(run, name).assign(run=title) for run, title in named.items()])
+        frame = curves.together(store, named, name)
         series = list(frame["series"].unique())
         if len(series) > 1:
             part = st.selectbox(
@@ -125,6 +126,10 @@ def comparison(runs: pd.DataFrame) -> None:
     chart = lines(frame, Axis("step"), Axis("value", name.replace("_", " ")), colour="run", facet="arm", dark=pictures.is_dark())
     with st.container(key="comparison"):
         pictures.draw(pictures.of_chart(chart))
+    st.page_link(
+        "dynamics.py", label="Look closer: smoothing, spectra, phase portraits", icon=":material/timeline:",
+        query_params={"compare": list(named)},
+    )  # fmt: skip
 
 
 st.title("Runs", anchor=False)

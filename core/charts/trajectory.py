@@ -47,7 +47,7 @@ def trajectory(
     charts = []
     for title, rows in parts:
         paths = [_path(path, x, y, time, name) for name, path in rows.groupby(seed, sort=True)]
-        chart = _panel(theme.compact(pd.concat(paths)), x, y, time, colour, dark, size)
+        chart = _panel(theme.compact(pd.concat(paths, ignore_index=True)), x, y, time, colour, dark, size)
         charts.append(theme.framed(chart, 0.8 * width if size == "full" else 104, title, size))
     text = (
         f"{description or f'{y.name} against {x.name} over {time.name.lower()}'}. Panels: {', '.join(title for title, _ in parts)}."

@@ -42,7 +42,7 @@ PAPER = tool(
 
 LEAST = 20  # items with a target
 LARGEST = 20_000_000  # numbers in an arm's recorded predictions
-PENALTIES = (0.001, 0.03, 1.0)
+PENALTIES = (0.01, 0.3)
 MOST_CLASSES = {"matrix": 100, "Dirichlet": 100}
 CURVE_POINTS = 200
 
@@ -148,7 +148,7 @@ def fitted(arm: str, logits: np.ndarray, targets: np.ndarray) -> Calibrator:
     """The calibrator of an arm, learned from these items."""
     kind = CALIBRATORS[arm]
     if arm in ("matrix", "Dirichlet"):
-        return cross_validated([kind(penalty) for penalty in PENALTIES], logits, targets, folds=3)  # type: ignore[call-arg]
+        return cross_validated([kind(penalty) for penalty in PENALTIES], logits, targets, folds=2)  # type: ignore[call-arg]
     return kind().fit(logits, targets)
 
 
@@ -204,11 +204,12 @@ def in_words(found: Resampled, before: Resampled | None, arm: str, calibrator: C
     """One sentence on what was found; it claims no more than the intervals do."""
     if before is None:
         gap, low, high = (100 * end for end in found.interval("gap"))
-        reach = f"[{_signed(low)}, {_signed(high)}]"
         if low <= 0 <= high:
-            first = f"On average confidence fits accuracy ({_signed(gap)} points, {reach})"
+            first = f"On average confidence fits accuracy ({_signed(gap)} points, [{_signed(low)}, {_signed(high)}])"
         else:
-            first = f"{'Overconfident' if gap > 0 else 'Underconfident'} by {abs(gap):.1f} points on average {reach}"
+            ends = (low, high) if gap > 0 else (-high, -low)
+            word = "Overconfident" if gap > 0 else "Underconfident"
+            first = f"{word} by {abs(gap):.1f} points on average [{ends[0]:.1f}, {ends[1]:.1f}]"
         ece, low, high = (100 * end for end in found.interval("ece"))
         chance = 100 * found.by_chance["ece"]
         return f"{first}; ECE is {ece:.1f}% [{low:.1f}, {high:.1f}] ({bins} bins), and {chance:.1f}% would come by chance alone."

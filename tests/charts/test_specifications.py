@@ -42,6 +42,10 @@ PICTURES = {
     "phase": lambda **look: charts.phase(CURVES, STEP, Axis("seed"), LOSS, best="max", **look),
     "images": lambda **look: charts.images(ARRAYS, **look),
     "reliability": lambda **look: charts.reliability(PREDICTIONS, keys=KEYS, **look),
+    "reliability, smooth": lambda **look: charts.reliability(PREDICTIONS, keys=KEYS, binning="smooth", **look),
+    "trajectory": lambda **look: charts.trajectory(
+        CURVES.assign(accuracy=1 - CURVES["loss"]), Axis("loss"), Axis("accuracy"), STEP, panel="arm", keys=KEYS, **look
+    ),
     "embedding": lambda **look: charts.embedding(EMBEDDING, panel="panel", **look),
     "interval": lambda **look: charts.interval(VERDICTS, **look),
 }

@@ -77,7 +77,9 @@ def test_it_declares_what_there_is():
 
 
 def test_an_overconfident_model_is_said_to_be_one_and_a_temperature_repairs_it(before, after):
-    assert before.reading.startswith("Overconfident by ")
+    gap = 100 * before.measure("gap")
+    ends = f"{gap['value']:.1f} points on average [{gap['low']:.1f}, {gap['high']:.1f}]"
+    assert before.reading.startswith(f"Overconfident by {ends}; ECE is ")
     assert before.measure("gap")["low"] > 0.05
     assert after.measure("ece")["value"] < before.measure("ece")["value"] / 3
     assert after.measure("ece")["change_high"] < 0
@@ -89,6 +91,13 @@ def test_an_overconfident_model_is_said_to_be_one_and_a_temperature_repairs_it(b
         f"Temperature {exported['parameters']['temperature']:.2f} brings ECE from {100 * before.results['ece']:.1f}% to "
         f"{ece['value']:.1f}% [{ece['low']:.1f}, {ece['high']:.1f}]."
     )
+
+
+def test_an_underconfident_model_is_said_to_be_one():
+    kept = Kept("uncalibrated", features(TRUE / 3))
+    gap = -100 * kept.measure("gap")
+    ends = f"{gap['value']:.1f} points on average [{gap['high']:.1f}, {gap['low']:.1f}]"
+    assert kept.reading.startswith(f"Underconfident by {ends}; ECE is ")
 
 
 def test_a_calibrated_model_is_left_in_peace():
