@@ -34,10 +34,14 @@ page = st.navigation(
         st.Page(
             "gallery.py", title="Gallery", icon=":material/grid_view:", default=True, help="All papers, with their latest verdicts."
         ),
+        st.Page(
+            "models.py", title="Models", icon=":material/hub:", help="Starters and the Hub's: look into them, make snapshots."
+        ),
         st.Page("runs.py", title="Runs", icon=":material/history:", help="Everything that ran: open, compare, export, delete."),
         st.Page("calibration.py", title="Calibration", icon=":material/straighten:", help="Is a model right as often as it says?"),
         st.Page("dynamics.py", title="Dynamics", icon=":material/timeline:", help="Curves of any runs, spectra, phase portraits."),
         st.Page("method.py", title="Method", visibility="hidden"),
+        st.Page("model.py", title="Model", visibility="hidden"),
     ],
     position="top",
 )

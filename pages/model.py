@@ -1,0 +1,212 @@
+"""One model: what it is, its layers and files, its card; the way to download it, and to make a snapshot of what it makes of data.
+
+`?model=` and `?revision=` choose the model, `?snapshot=` the snapshot that is shown.
+"""
+
+import streamlit as st
+
+from app import engine
+from core import hub
+from core.engine import Progress, Spec
+from core.hub import HubError, ModelInfo
+from core.methods.base import ParameterError
+from pages import model_card, snapshot_form, wording
+
+server = engine()
+
+
+@st.cache_data(ttl=600, max_entries=50, show_spinner=False)
+def inspected(name: str, revision: str) -> ModelInfo:
+    """What is known of a model. Raises: HubError."""
+    return hub.inspect(name, revision)
+
+
+def way_back() -> None:
+    """To the list, as it was left."""
+    kept = st.session_state.get("catalogue", {})
+    st.page_link("models.py", label="All models", icon=":material/arrow_back:", query_params=kept)
+
+
+def model_page(name: str, revision: str) -> None:
+    """Everything about one model."""
+    way_back()
+    st.title(wording.plain(name), anchor=False)
+    st.set_page_config(page_title=name)
+    try:
+        with st.spinner("Reading what the model is made of …"):
+            info = inspected(name, revision)
+    except HubError as error:
+        (st.info if error.offline else st.error)(str(error), icon=":material/cloud_off:" if error.offline else ":material/error:")
+        st.button("Try again", icon=":material/refresh:")
+        return
+    about(info)
+    if info.obstacle:
+        st.warning(info.obstacle, icon=":material/block:")
+    elif get(info):
+        snapshot_form.section(info)
+    layers, files, card, configuration = st.tabs(["Layers", "Files", "Card", "Configuration"], key="about", on_change="rerun")
+    for tab, show in ((layers, show_layers), (files, show_files), (card, show_card), (configuration, show_configuration)):
+        if tab.open:
+            with tab:
+                show(info)
+
+
+def about(info: ModelInfo) -> None:
+    """What it is in a line, and whether it fits this machine."""
+    facts = [wording.plain(hub.TASKS.get(info.task, info.task)) if info.task else "task not named"]
+    facts += [wording.plain(info.library)] if info.library else []
+    facts += [f"licence {wording.plain(info.licence)}" if info.licence else "no licence named"]
+    facts += [f"{model_card.amount(info.parameters)} parameters"] if info.parameters else []
+    facts += [f"{len(info.labels)} classes"] if info.labels else []
+    facts += [f"{model_card.amount(info.downloads)} downloads"] if info.downloads is not None else []
+    facts += ["gated"] if info.gated else []
+    st.markdown(" · ".join(facts))
+    parts = []
+    if info.parameters:
+        needs = f"needs about {model_card.size(info.memory_bytes)} of the {model_card.size(server.cell_bytes)} that a run may hold"
+        fits = hub.fits(info, server.cell_bytes)
+        parts += [f":green-badge[:material/check: fits] {needs}" if fits else f":red-badge[:material/close: too large] {needs}"]
+    if info.commit:
+        where = f"revision {wording.plain(info.revision)} is commit {info.commit[:12]}"
+        parts += [f"{where}, as it is on this machine" if info.local else where]
+    st.caption(" · ".join(parts))
+
+
+def show_layers(info: ModelInfo) -> None:
+    """The tree of layers with their shapes and counts."""
+    if not info.tensors:
+        st.markdown("No safetensors file tells the layers.")
+        return
+    rows = [
+        {
+            "Layer": "\N{NO-BREAK SPACE}" * 4 * depth + layer.name + (f"  ({layer.count} alike)" if layer.count > 1 else ""),
+            "Shape": " × ".join(map(str, layer.tensor.shape)) if layer.tensor else "",
+            "Type": layer.tensor.dtype if layer.tensor else "",
+            "Parameters": layer.parameters,
+            "Share": 100 * layer.parameters / max(info.parameters, 1),
+        }
+        for depth, layer in info.layers.walk()
+    ]
+    st.dataframe(
+        rows,
+        hide_index=True,
+        height=min(36 * (len(rows) + 1), 420),
+        column_config={
+            "Layer": st.column_config.TextColumn(width="medium"),
+            "Parameters": st.column_config.NumberColumn(format="localized"),
+            "Share": st.column_config.ProgressColumn(format="%.1f%%", min_value=0, max_value=100),
+        },
+        alt="The layers of the model with their shapes and parameters",
+    )
+    st.caption("From the headers of the safetensors files. Numbered layers that are alike are one entry, counted together.")
+
+
+def show_files(info: ModelInfo) -> None:
+    """Every file with its size, and whether it is fetched."""
+    rows = [
+        {"File": file.name, "Size": model_card.size(file.size), "Downloaded": file.wanted}
+        for file in sorted(info.files, key=lambda file: -file.size)
+    ]
+    st.dataframe(
+        rows, hide_index=True, column_config={"File": st.column_config.TextColumn(width="large")}, alt="Files of the model"
+    )
+    st.caption("Only safetensors and plain configuration and tokeniser files are downloaded: no pickle, no code.")
+
+
+def show_card(info: ModelInfo) -> None:
+    """The README, text of a stranger."""
+    if not info.card.strip():
+        st.markdown("This model has no card.")
+        return
+    st.markdown(model_card.as_markdown(info.card), width=820)
+
+
+def show_configuration(info: ModelInfo) -> None:
+    """config.json."""
+    if info.config:
+        st.json(dict(info.config), expanded=1)
+    else:
+        st.markdown("This model has no config.json.")
+
+
+# --- getting it ---------------------------------------------------------------------------------------------------
+
+
+def get(info: ModelInfo) -> bool:
+    """Draws the way to the model's files; whether they are on this machine."""
+    if hub.folder(info.name, info.commit or info.revision):
+        if info.commit:
+            st.markdown(":green-badge[:material/check: on this machine]")
+        return True
+    with st.container(border=True, key="download"):
+        if server.machine is None:
+            wait_for_workers()
+            return False
+        try:
+            spec = server.make_spec("download", "quick", {"model": info.name, "revision": info.commit}, device="cpu")
+        except ParameterError as error:
+            st.warning(str(error), icon=":material/block:")
+            return False
+        progress = server.progress(spec.run)
+        if progress and progress.status in wording.ACTIVE:
+            watch_download(info, spec.run)
+        else:
+            offer_download(info, spec, progress)
+    return False
+
+
+@st.fragment(run_every=1)
+def wait_for_workers() -> None:
+    """Holds the button back while the workers start."""
+    st.caption("The workers are warming up; this takes a few seconds after a start.")
+    if server.machine is not None:
+        st.rerun()
+
+
+def offer_download(info: ModelInfo, spec: Spec, progress: Progress | None) -> None:
+    """The button, with what happened the last time."""
+    total, here = sum(file.size for file in info.wanted), hub.held(info)
+    if progress and progress.status == "failed":
+        st.error(why(progress), icon=":material/error:")
+    rest = f"Go on, {model_card.size(total - here)} left" if here else f"Download {model_card.size(total)}"
+    with st.container(horizontal=True, vertical_alignment="center"):
+        fits = hub.fits(info, server.cell_bytes)
+        st.button(rest, type="primary", icon=":material/download:", disabled=not fits, on_click=press, args=(spec,))
+        files = wording.count(len(info.wanted), "file")
+        st.caption(
+            f"{files} into the Hub's cache of this machine: safetensors and plain configuration."
+            if fits
+            else "Too large for a run on this machine. Choose a smaller model, or a machine with more memory."
+        )
+
+
+def press(spec: Spec) -> None:
+    """Starts the download, also where a run of it is kept whose files have gone."""
+    server.submit(spec, again=True)
+
+
+@st.fragment(run_every=1)
+def watch_download(info: ModelInfo, run: str) -> None:
+    """How far it is, until it has ended."""
+    progress = server.progress(run)
+    if progress is None or progress.status not in wording.ACTIVE:
+        st.rerun()
+    total, here = sum(file.size for file in info.wanted), hub.held(info)
+    words = f"{model_card.size(here)} of {model_card.size(total)}{wording.left(progress.eta_seconds)}"
+    st.progress(min(here / max(total, 1), 1.0), text="Waiting for a free worker" if progress.status == "queued" else words)
+    st.button("Cancel", icon=":material/stop:", key="cancel-download", on_click=server.cancel, args=(run,))
+
+
+def why(progress: Progress) -> str:
+    """The sentence of a failed run, without the name of its exception."""
+    message = next((cell.message for cell in progress.cells if cell.message), progress.message)
+    return message.partition("\n")[0].removeprefix("HubError: ")
+
+
+chosen = st.query_params.get("model", "").strip()
+if not chosen:
+    st.title("There is no model here", anchor=False)
+    st.markdown("The link names no model.")
+    way_back()
+    st.stop()
+model_page(chosen, st.query_params.get("revision", "").strip())

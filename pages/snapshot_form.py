@@ -1,0 +1,162 @@
+"""Making a snapshot: what a model makes of data, asked for by a form, followed while it is computed, and where to look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from app import engine
+from core import snapshots
+from core.engine import Progress, Spec
+from core.hub import ModelInfo
+from core.methods import registry
+from core.methods.base import ParameterError
+from pages import wording
+
+IMAGES = {"mnist-5k": "MNIST, 5,000 of 28 × 28 pixels", "digits-8": "Digits, 1,797 of 8 × 8 pixels"}
+TEXTS: dict[str, str] = {}
+LOOKS = {  # page, what it says on the link, its icon
+    "embeddings.py": ("Embeddings", ":material/scatter_plot:"),
+    "calibration.py": ("Calibration", ":material/straighten:"),
+    "pruning.py": ("Pruning", ":material/grid_on:"),
+}
+SOURCES = ("Bundled data", "Data set of the Hub")
+MOST = 100_000
+
+server = engine()
+store = server.store
+
+
+def section(info: ModelInfo) -> None:
+    """The form, the snapshot that is being made, and those that were made of this model."""
+    if snapshots.SLUG not in registry.tools():
+        return
+    st.subheader("Snapshot", anchor=False)
+    run = st.query_params.get("snapshot", "")
+    progress = server.progress(run) if run else None
+    with st.container(border=True, key="snapshot"):
+        if progress and progress.status in wording.ACTIVE:
+            watch(run)
+        else:
+            if progress:
+                outcome(run, progress)
+            form(info)
+    earlier(info, run)
+
+
+def form(info: ModelInfo) -> None:
+    """What to compute on what, and the button."""
+    of_text = info.task.startswith(("text", "sentence", "feature"))
+    st.markdown("Compute what this model makes of data: features, and its answers where it gives any.")
+    source = st.segmented_control("Data", SOURCES, default=SOURCES[0], required=True, key="snapshot-source")
+    given, inputs, ready = {SOURCES[0]: bundled, SOURCES[1]: of_hub}[source](of_text)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        items = st.number_input("Items", 10, MOST, 500, step=100, key="snapshot-items", help="How many, from the first on.")
+        layer = st.selectbox(
+            "Layer", ["", *blocks(info)], format_func=lambda name: name or "The last, pooled", key="snapshot-layer",
+            help="Whose output is kept as features.",
+        )  # fmt: skip
+    values = {"model": info.name, "revision": info.commit, "items": int(items), "layer": layer, **given}
+    if server.machine is None:
+        st.caption("The workers are warming up; this takes a few seconds after a start.")
+        return
+    try:
+        spec = server.make_spec(snapshots.SLUG, "quick", values, inputs=inputs) if ready else None
+    except ParameterError as error:
+        st.warning(str(error), icon=":material/block:")
+        spec = None
+    st.button(
+        "Make the snapshot", type="primary", icon=":material/photo_camera:", disabled=spec is None, on_click=make, args=(spec,)
+    )
+
+
+def bundled(of_text: bool) -> tuple[dict[str, Any], dict[str, str], bool]:
+    """A set that ships with the app."""
+    offered = TEXTS if of_text else IMAGES
+    name = st.selectbox("Set", list(offered), format_func=offered.__getitem__, key="snapshot-bundled")
+    return {"data": name or ""}, {}, name is not None
+
+
+def of_hub(of_text: bool) -> tuple[dict[str, Any], dict[str, str], bool]:
+    """A data set by its id; only as much of it is downloaded as is asked for."""
+    names = ("config", "split", "column", "label")
+    with st.grid("auto", min_column_width=170):
+        data = st.text_input("Data set", key="snapshot-data", placeholder="owner/name").strip()
+        values = {name: st.text_input(name.capitalize(), key=f"snapshot-{name}", help=HELP[name]).strip() for name in names}
+    return {"data": data, **{name: value for name, value in values.items() if value}}, {}, bool(data)
+
+
+HELP: Mapping[str, str] = {
+    "config": "The subset, where the data set has several.",
+    "split": "Such as train or test; empty for test.",
+    "column": "The column with the images or texts; empty to find it.",
+    "label": "The column with the labels; empty to find it.",
+}
+
+
+def blocks(info: ModelInfo) -> list[str]:
+    """Names of the numbered blocks, whose outputs are worth a look."""
+    names: dict[str, None] = {}
+    for tensor in info.tensors:
+        parts = tensor.name.split(".")
+        for place, part in enumerate(parts[:-1]):
+            if part.isdecimal():
+                names[".".join(parts[: place + 1])] = None
+                break
+    return list(names)
+
+
+def make(spec: Spec) -> None:
+    """Queues the snapshot, and shows it; one that is kept is shown at once."""
+    st.query_params["snapshot"] = server.submit(spec)
+
+
+@st.fragment(run_every=1)
+def watch(run: str) -> None:
+    """How far the snapshot is, until it has ended."""
+    progress = server.progress(run)
+    if progress is None or progress.status not in wording.ACTIVE:
+        st.rerun()
+    words = "Waiting for a free worker" if progress.status == "queued" else "Loading the model"
+    if progress.fraction:
+        words = f"{100 * progress.fraction:.0f}% of the items{wording.left(progress.eta_seconds)}"
+    st.progress(progress.fraction, text=words)
+    st.button("Cancel", icon=":material/stop:", key="cancel-snapshot", on_click=server.cancel, args=(run,))
+
+
+def outcome(run: str, progress: Progress) -> None:
+    """How the snapshot in the link has ended."""
+    if progress.status == "completed":
+        made = snapshots.read(store, run)
+        st.markdown(f"{wording.badge('completed', 'ready')} {wording.plain(made.title) if made else ''}")
+        links(run)
+    elif progress.status == "failed":
+        message = next((cell.message for cell in progress.cells if cell.message), progress.message)
+        first, _, traceback = message.partition("\n")
+        st.error(wording.plain(first.partition(": ")[2] or first), icon=":material/error:")
+        if traceback.strip():
+            with st.expander("Traceback"):
+                st.code(traceback.strip(), language=None)
+    else:
+        st.markdown(wording.badge(progress.status))
+
+
+def links(run: str) -> None:
+    """Where a snapshot can be looked at."""
+    with st.container(horizontal=True):
+        for page, (title, icon) in LOOKS.items():
+            if (Path(__file__).parent / page).exists():
+                st.page_link(page, label=title, icon=icon, query_params={"snapshot": run})
+
+
+def earlier(info: ModelInfo, shown: str) -> None:
+    """Snapshots of this model that are kept."""
+    kept = [snapshot for snapshot in snapshots.every(store) if snapshot.params.get("model") == info.name and snapshot.run != shown]
+    if kept:
+        with st.expander(f"Earlier snapshots of this model ({len(kept)})"):
+            for snapshot in kept:
+                st.caption(f"{wording.plain(snapshot.title)} · {snapshot.created:%-d %b %Y, %H:%M} UTC")
+                links(snapshot.run)
