@@ -55,12 +55,18 @@ def find(name: str) -> Path | None:
     return path if path and path.is_dir() else None
 
 
+def names(folder: Path) -> list[str]:
+    """The files of a folder, with the folders within it that they are in, in order."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
 def zipped(folder: Path) -> Iterator[bytes]:
     """The folder's files as one zip, made while it is read: never more than a piece of it is in memory."""
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:  # type: ignore[call-overload]
-        for path in sorted(folder.iterdir()):
-            entry = zipfile.ZipInfo.from_file(path, path.name)
+        for name in names(folder):
+            path = folder / name
+            entry = zipfile.ZipInfo.from_file(path, name)
             entry.compress_type = zipfile.ZIP_DEFLATED
             with path.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
                 while piece := source.read(CHUNK):

@@ -34,12 +34,12 @@ page = st.navigation(
         st.Page(
             "gallery.py", title="Gallery", icon=":material/grid_view:", default=True, help="All papers, with their latest verdicts."
         ),
-        st.Page(
-            "models.py", title="Models", icon=":material/hub:", help="Starters and the Hub's: look into them, make snapshots."
-        ),
+        st.Page("models.py", title="Models", icon=":material/hub:", help="Starters and the Hub's: look into them, make snapshots."),
         st.Page("runs.py", title="Runs", icon=":material/history:", help="Everything that ran: open, compare, export, delete."),
+        st.Page("pruning.py", title="Pruning", icon=":material/grid_on:", help="Which of a model's weights can go, and the cost."),
         st.Page("calibration.py", title="Calibration", icon=":material/straighten:", help="Is a model right as often as it says?"),
         st.Page("dynamics.py", title="Dynamics", icon=":material/timeline:", help="Curves of any runs, spectra, phase portraits."),
+        st.Page("query.py", title="SQL", icon=":material/database:", help="Ask the store in SQL; it can change nothing."),
         st.Page("method.py", title="Method", visibility="hidden"),
         st.Page("model.py", title="Model", visibility="hidden"),
     ],

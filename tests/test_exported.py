@@ -21,12 +21,13 @@ def root(tmp_path, monkeypatch):
 def test_the_zip_is_made_in_pieces_and_holds_the_files():
     folder, weights = exported.new_folder(0), os.urandom(5 * 2**20 + 17)
     (folder / "model.safetensors").write_bytes(weights)
-    (folder / "config.json").write_text("{}")
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text("{}")
     pieces = list(exported.zipped(folder))
     assert len(pieces) > 5 and max(map(len, pieces)) < 2 * 2**20
     with zipfile.ZipFile(io.BytesIO(b"".join(pieces))) as archive:
         assert archive.testzip() is None
-        assert archive.namelist() == ["config.json", "model.safetensors"]
+        assert archive.namelist() == ["1_Pooling/config.json", "model.safetensors"]
         assert archive.read("model.safetensors") == weights
 
 

@@ -1,0 +1,115 @@
+"""A pruned model to take away: its files as one zip, or pushed to the Hub."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import engine
+from core import exported
+from core.engine import Spec
+from core.hub import HubError
+from core.hub.push import TOKENS, has_own_token, push
+from core.methods import registry
+from core.methods.base import ParameterError
+from pages import wording
+
+SLUG = "pruned-weights"
+
+server = engine()
+store = server.store
+
+
+def section(row: dict[str, Any], present: list[str], sweep: pd.DataFrame) -> None:
+    """The choice of a criterion and a sparsity, the preparation of the files, and what can be done with them.
+
+    Args:
+        row: a run of the tool pruning. present: the criteria that it has. sweep: its table of that name.
+    """
+    titles = {arm.name: arm.title for arm in registry.declared("pruning").arms}
+    st.markdown(
+        "**The pruned model**: safetensors with exact zeros, configuration and tokeniser, and a card with the measurements."
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        criterion = st.selectbox("Criterion", present, format_func=titles.__getitem__, key="take-criterion", width=240)
+        sparsities = sorted(int(percent) for percent in sweep["sparsity"].unique() if percent > 0)
+        sparsity = st.selectbox("Sparsity (%)", sparsities, index=len(sparsities) - 1, key="take-sparsity", width=160)
+    spec = _spec(row, criterion, sparsity)
+    if spec is None:
+        return
+    kept = store.run(spec.run)
+    status = kept["status"] if kept else None
+    folder = _folder(spec.run) if status == "completed" else None
+    if status in wording.ACTIVE:
+        st.fragment(_progress, run_every=1)(spec.run)
+    elif folder is not None:
+        _ready(spec.run, folder, f"{row['spec']['params']['model'].rpartition('/')[2]}-pruned-{sparsity}")
+    else:
+        if status == "failed":
+            for message in dict.fromkeys(cell.message for cell in server.progress(spec.run).cells if cell.message):
+                st.error(message.partition("\n")[0], icon=":material/error:")
+        elif status == "completed":
+            st.caption("The files were removed since they were made; they can be made again.")
+        st.button("Prepare the files", icon=":material/inventory_2:", key="prepare", on_click=server.submit, args=(spec, True))
+
+
+def _spec(row: dict[str, Any], criterion: str, sparsity: int) -> Spec | None:
+    tool, given = registry.declared(SLUG), row["spec"]["params"]
+    own = vars(tool.make_params("quick"))
+    wanted = {**{name: given[name] for name in own if name in given}, "criterion": criterion, "sparsity": sparsity}
+    try:
+        changed = {name: value for name, value in wanted.items() if value != own[name]}
+        return server.make_spec(SLUG, "quick", changed, device=row["device"], inputs=row["spec"].get("inputs"))
+    except ParameterError as error:
+        st.warning(str(error), icon=":material/block:")
+        return None
+
+
+def _folder(run: str) -> Any:
+    """Where the files of a complete run are; None where they have been removed."""
+    table = store.table(run, "export")
+    return exported.find(table["folder"].iloc[-1]) if len(table) else None
+
+
+def _progress(run: str) -> None:
+    now = server.progress(run)
+    if now is None or now.status not in wording.ACTIVE:
+        st.rerun()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.progress(now.fraction, text=f"Writing the files{wording.left(now.eta_seconds)}")
+        st.button("Cancel", icon=":material/stop:", key="cancel-files", on_click=server.cancel, args=(run,))
+
+
+def _ready(run: str, folder: Any, name: str) -> None:
+    """What the files are, and the two ways to take them away."""
+    files = store.table(run, "files")
+    size = files["bytes"].sum()
+    st.caption(f"{wording.count(len(files), 'file')}, {size / 1e6:.1f} MB before compression. They are kept for a day.")
+    with st.container(horizontal=True):
+        st.link_button("Download (zip)", f"exported/{run}", icon=":material/download:", type="primary")
+        if st.button("Push to the Hub", icon=":material/cloud_upload:", key="push"):
+            _ask_before_pushing(folder, name)
+    with st.expander("Model card"):
+        st.code((folder / "README.md").read_text(encoding="utf-8"), language="markdown", wrap_lines=True)
+
+
+@st.dialog("Push to the Hub?", width="medium")
+def _ask_before_pushing(folder: Any, name: str) -> None:
+    """Asks where to, whether everybody may see it, and for a token, which is used once and kept nowhere."""
+    st.markdown("This makes a new model repository with the files and the card. A repository that exists is never changed.")
+    with st.form("push-form", border=False):
+        repository = st.text_input("Repository", placeholder=f"your-name/{name}", help="owner/name")
+        words = "The token in HF_TOKEN is used where this is empty." if has_own_token() else f"One that may write, from {TOKENS}."
+        token = st.text_input("Token", type="password", autocomplete="off", help=f"{words} It is used once, and kept nowhere.")
+        public = st.toggle("Everybody may see it", value=False)
+        pressed = st.form_submit_button("Push", type="primary", icon=":material/cloud_upload:")
+    if pressed:
+        try:
+            with st.spinner("Sending the files to the Hub"):
+                address = push(folder, repository.strip(), token, private=not public)
+        except HubError as error:
+            st.error(str(error), icon=":material/error:")
+        else:
+            st.success(f"It is at [{wording.plain(address)}]({address}).", icon=":material/check:")
