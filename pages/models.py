@@ -45,7 +45,9 @@ def show_starters() -> None:
                 facts = [hub.TASKS.get(one.task, one.task), f"on {one.data}" if one.data else "", one.licence]
                 st.caption(" · ".join(wording.plain(fact) for fact in facts if fact))
                 if one.accuracy is not None:
-                    st.caption(f"{100 * one.accuracy:.1f}% of its test set right")
+                    st.caption(
+                        f"{wording.plain(one.measured.capitalize())}: {100 * one.accuracy:.1f}% on {wording.plain(one.split)}"
+                    )
 
 
 def search_controls() -> tuple[tuple, st.delta_generator.DeltaGenerator]:

@@ -505,6 +505,7 @@ class TestStarters:
         (folder / "model.safetensors").write_bytes(weights(layer__weight=(10, 64)))
         (folder / "config.json").write_text('{"architectures": ["ViTForImageClassification"], "id2label": {"0": "0", "1": "1"}}')
         said = {"title": "Tiny digits", "task": "image-classification", "accuracy": 0.97, "data": "digits-8", "licence": "mit"}
+        said |= {"measured": "accuracy", "split": "500 others"}
         (folder / "provenance.json").write_text(json.dumps(said))
         (tmp_path / "no-model").mkdir()
         monkeypatch.setattr(bundled, "FOLDER", tmp_path)
@@ -515,7 +516,8 @@ class TestStarters:
     def test_are_listed_and_inspected_with_no_network(self, own, monkeypatch):
         monkeypatch.setattr("huggingface_hub.HfApi.model_info", None)
         (one,) = hub.starters()
-        assert (one.name, one.title, one.accuracy, one.data) == ("starter/tiny-digits", "Tiny digits", 0.97, "digits-8")
+        assert (one.name, one.title, one.data) == ("starter/tiny-digits", "Tiny digits", "digits-8")
+        assert (one.accuracy, one.measured, one.split) == (0.97, "accuracy", "500 others")
         info = hub.inspect("starter/tiny-digits")
         assert (info.parameters, info.task, info.licence, info.labels) == (640, "image-classification", "mit", ("0", "1"))
         assert (info.obstacle, info.reference, info.local) == ("", "starter/tiny-digits", one.path)

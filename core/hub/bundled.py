@@ -15,7 +15,13 @@ FOLDER = Path(__file__).parents[2] / "models" / "starters"
 
 @dataclass(frozen=True)
 class Starter:
-    """A starter as its provenance.json tells: `name` is starter/<folder>, `accuracy` in [0, 1] where it was measured."""
+    """A starter as its provenance.json tells.
+
+    Attributes:
+        name: starter/<folder>.
+        data: the name of the bundled set that it was trained on.
+        accuracy: in [0, 1], of what `measured` says, on `split`; None where it was not measured.
+    """
 
     name: str
     title: str
@@ -23,6 +29,8 @@ class Starter:
     data: str
     licence: str
     accuracy: float | None
+    measured: str
+    split: str
     path: Path
 
 
@@ -49,5 +57,7 @@ def _read(file: Path) -> Starter:
         data=said.get("data", ""),
         licence=said.get("licence", ""),
         accuracy=said.get("accuracy"),
+        measured=said.get("measured", "accuracy"),
+        split=said.get("split", "held-out data"),
         path=file.parent,
     )
