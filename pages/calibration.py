@@ -227,7 +227,7 @@ def measures_table(run: str, finished: str) -> None:
         shown[titles[arm]] = [said(own.loc[name]) for name in base.index]
     shown["By chance"] = [f"{100 * value:.2f}%" if np.isfinite(value) else "" for value in base["by_chance"]]
     shown["Estimator"] = base["estimator"]
-    config = {"Measure": st.column_config.TextColumn(pinned=True)}
+    config = {"Measure": st.column_config.TextColumn(pinned=True, width=165)}
     st.dataframe(shown, hide_index=True, height="content", column_config=config, alt="All measures of all calibrators")
     st.caption(
         "Value with its bootstrap 95% interval; an arrow where the change from uncalibrated, on the same items, has an interval "
@@ -322,7 +322,7 @@ def result(run: str, source: str) -> None:
             else ""
         )
         st.caption(
-            f"{wording.count(int(facts['items']), 'item')}.{left} Calibrators are scored on the half that they were not fitted on; "
+            f"{int(facts['items']):,} items.{left} Calibrators are scored on the half that they were not fitted on; "
             "intervals are bootstrap 95%."
         )
     if "not_fitted" in store.table_names(run):

@@ -170,13 +170,13 @@ def draw_spectra(named: dict[str, str]) -> None:
         up = Axis("value", "Singular value", log=log_y)
         if way == "over steps":
             frame = frame[frame["number"] <= SHOWN]
-            keys = [Key(number, f"number {number}", "level") for number in sorted(frame["number"].unique())]
+            keys = [Key(number, f"no. {number}", "level") for number in sorted(frame["number"].unique())]
             chart = lines(frame, Axis("step"), up, colour="number", keys=keys, facet="curve", dark=pictures.is_dark())
             words = f"The {min(SHOWN, frame['number'].max())} largest singular values of “{name}” over the steps."
         else:
             steps = sorted(frame["step"].unique())
             steps = [steps[i] for i in np.unique(np.linspace(0, len(steps) - 1, min(len(steps), 6)).round().astype(int))]
-            keys = [Key(step, f"step {step}", "level") for step in steps]
+            keys = [Key(step, str(step), "level") for step in steps]
             frame = frame[frame["step"].isin(steps)]
             chart = lines(frame, Axis("number", "Number of the singular value"), up, colour="step", keys=keys, facet="curve",
                           dark=pictures.is_dark())  # fmt: skip

@@ -64,7 +64,7 @@ def reliability(
     frame, hidden = frame[good], int((~good).sum())
     frame = frame if seed in frame else frame.assign(**{seed: 0})
     shown = list(tints)[: 2 if size == "card" else None]
-    side = theme.PANEL_WIDTH if len(shown) > 1 else theme.ONLY_WIDTH
+    side = theme.PANEL_WIDTH if len(shown) > 2 else theme.ONLY_WIDTH
     look = _Look(side, dark, size, names, binning == "smooth")
     charts = []
     for title in shown:

@@ -43,7 +43,7 @@ def trajectory(
     scale = alt.Scale(range=list(chosen.levels), type="log" if time.log else "linear")
     legend = alt.Legend(gradientLength=180, gradientThickness=10, titleOrient="top", tickCount=4, offset=14)
     colour = alt.Color("t:Q", title=time.heading(frame[time.field]), scale=scale, legend=legend if size == "full" else None)
-    width = theme.panel_width(len(parts))
+    width = theme.ONLY_WIDTH if len(parts) <= 2 else theme.panel_width(len(parts))
     charts = []
     for title, rows in parts:
         paths = [_path(path, x, y, time, name) for name, path in rows.groupby(seed, sort=True)]
@@ -56,9 +56,7 @@ def trajectory(
     note += (
         f" {theme.counted(hidden, 'moment is', 'moments are')} not finite, or not on a log axis, and left out." if hidden else ""
     )
-    return theme.finished(
-        theme.panels(charts, width=width, shared=("color",), size=size), dark=dark, description=text, size=size, note=note
-    )
+    return theme.finished(theme.panels(charts, width=width, size=size), dark=dark, description=text, size=size, note=note)
 
 
 def _path(rows: pd.DataFrame, x: Axis, y: Axis, time: Axis, seed: Any) -> pd.DataFrame:
@@ -79,10 +77,8 @@ def _panel(rows: pd.DataFrame, x: Axis, y: Axis, time: Axis, colour: alt.Color, 
         theme.tooltip("y", y.name, y.format),
         alt.Tooltip("seed:Q", title="Seed"),
     ]
-    path = base.mark_trail(opacity=0.35, color=chosen.muted).encode(
-        order="t:Q", detail="seed:N", size=alt.Size("t:Q", legend=None, scale=alt.Scale(range=[0.8, 0.8]))
-    )
-    dots = base.mark_circle(size=34 if size == "full" else 12, opacity=1).encode(color=colour, order="t:Q")
+    path = base.mark_line(strokeWidth=0.8, opacity=0.5, color=chosen.muted).encode(order="t:Q", detail="seed:N")
+    dots = base.mark_circle(size=34 if size == "full" else 12, opacity=1).encode(color=colour)
     first = rows.loc[rows.groupby("seed")["t"].idxmin()]
     ring = alt.Chart(first).mark_point(size=150, filled=False, strokeWidth=1.8, color=chosen.text, opacity=1).encode(x=across, y=up)
     return alt.layer(path, dots.encode(tooltip=hints) if size == "full" else dots, ring)

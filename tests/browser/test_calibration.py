@@ -49,7 +49,7 @@ def test_from_a_snapshot_to_a_calibrator_in_a_file(visitor, lab, tmp_path):
     reading = page.locator(".st-key-reading")
     expect(reading).to_contain_text(re.compile(r"Overconfident by \d+\.\d points on average \[\d"))
     expect(reading).to_contain_text(re.compile(r"Temperature \d\.\d\d brings ECE from \d+\.\d% to \d+\.\d% \[\d+\.\d, \d+\.\d\]"))
-    expect(reading).to_contain_text(f"{ITEMS - UNLABELLED} items. {UNLABELLED} items without a target")
+    expect(reading).to_contain_text(f"{ITEMS - UNLABELLED:,} items. {UNLABELLED} items without a target")
     expect(picture(page)).to_be_visible()
     for word in ("Uncalibrated", "Temperature scaling", "Accuracy", "Confidence"):
         expect(picture(page)).to_contain_text(word)

@@ -83,10 +83,10 @@ def both(visitor, lab, more):
 
 def test_spectra_norms_and_portraits(visitor, lab):
     page = both(visitor, lab, "&show=Spectra")
-    expect(charts(page)).to_contain_text("number 1")
+    expect(charts(page)).to_contain_text("no. 1")
     expect(page.get_by_text("The 8 largest singular values of “first layer” over the steps")).to_be_visible()
     page.get_by_role("radio", name="at steps").click()
-    expect(charts(page)).to_contain_text("step 200")
+    expect(charts(page)).to_contain_text("Number of the singular value")
 
     page.get_by_role("radio", name="Norms").click()
     expect(charts(page)).to_have_count(2)
@@ -96,6 +96,7 @@ def test_spectra_norms_and_portraits(visitor, lab):
     page.get_by_role("radio", name="Phase portrait").click()
     expect(charts(page)).to_have_count(1)
     expect(charts(page)).to_contain_text("Rings mark the start")
+    expect(charts(page).locator("svg .role-legend-title")).to_have_text("Step")
     expect(charts(page)).to_contain_text("Loss")
 
 
