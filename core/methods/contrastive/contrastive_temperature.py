@@ -140,8 +140,8 @@ CIFAR_ARMS = ("simple", "tau-0.07", "tau-0.2", "tau-0.3", "tau-0.7", "tau-1.0", 
 
 PRESETS = {
     "smoke": Preset(2, (0, 1), {"data": "digits-8", "steps": 8, "batch_size": 64, "every": 4}),
-    "quick": Preset(45, (0, 1, 2), {"data": "digits-8", "steps": 200}, QUICK_ARMS),
-    "standard": Preset(500, (0, 1, 2, 3)),
+    "quick": Preset(45, (0, 1, 2, 3, 4), {"data": "digits-8", "steps": 200}, QUICK_ARMS),
+    "standard": Preset(450, (0, 1, 2, 3, 4)),
     "paper": Preset(5400, (0, 1, 2), CIFAR, CIFAR_ARMS, needs="cuda"),
 }
 
