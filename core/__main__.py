@@ -1,4 +1,4 @@
-"""The command line: `python -m core list | show | run | runs | export | reproduce`.
+"""The command line: `python -m core list | show | run | runs | export | reproduce | starters`.
 
 Exit code 0 when the work is done, whatever the verdicts; 1 when it failed; 2 for wrong arguments.
 """
@@ -87,6 +87,9 @@ def build_parser() -> Parser:
     reproduce.add_argument("--device", default="auto", help="auto (default), cpu, cuda or mps")
     reproduce.add_argument("--workers", metavar="N", type=positive, help="cells side by side (default: one a core)")
     reproduce.add_argument("--check", action="store_true", help="write nothing; say what differs from what is there, exit code 1")
+    starters = add("starters", train_starters, "train anew the small models that ship with the program")
+    starters.add_argument("names", metavar="NAME", nargs="*", help="which (default: all)")
+    starters.add_argument("--out", metavar="DIR", type=Path, help="the folder to write to (default: models/starters)")
     return parser
 
 
@@ -299,6 +302,25 @@ def reproduce_papers(options: argparse.Namespace) -> int:
     elif options.check:
         print("\n".join(["", *(said or ["Nothing differs from the reference results."])]))
     return 1 if said else code
+
+
+def train_starters(options: argparse.Namespace) -> int:
+    """`starters`. Trains them one after the other, on one thread each, and writes them where the app looks for them."""
+    from core.engine.machine import commit
+    from core.hub.bundled import FOLDER
+    from core.starters import RECIPES, write
+
+    unknown = [name for name in options.names if name not in RECIPES]
+    if unknown:
+        raise ParameterError(f"There is no starter {unknown[0]!r}; there are: {', '.join(RECIPES)}.")
+    made = {}
+    for name in options.names or RECIPES:
+        made[name] = said = write(RECIPES[name], options.out or FOLDER, f"python -m core starters {name}", commit())
+        if not options.json:
+            print(f"{name}: {said['measured']} {100 * said['accuracy']:.1f}% on {said['split']}, {said['parameters']:,} parameters")
+    if options.json:
+        print_json(made)
+    return 0
 
 
 # --- JSON -------------------------------------------------------------------------------------------------------

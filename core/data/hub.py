@@ -64,6 +64,52 @@ def images(
     return Images(pixels, labels, classes)
 
 
+def rows(dataset: str, split: str, config: str | None = None, limit: int = 500) -> Any:
+    """The first rows of a split as a pyarrow table, with the schema's metadata; only the files that hold them are downloaded.
+
+    Raises:
+        HubDataError: offline, missing, gated, or without Parquet files for the split.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pieces: list[Any] = []
+    missing = limit
+    for path in _files_in_order(dataset, split, config):
+        for batch in pq.ParquetFile(path).iter_batches(batch_size=min(missing, 1000)):
+            pieces.append(batch.slice(0, missing))
+            missing -= len(pieces[-1])
+            if not missing:
+                return pa.Table.from_batches(pieces)
+    if not pieces:
+        raise HubDataError(f"{dataset} has no rows in the split {split!r}. Choose another split or data set.")
+    return pa.Table.from_batches(pieces)
+
+
+def _files_in_order(dataset: str, split: str, config: str | None) -> Iterator[Path]:
+    """The Parquet files of a split, each downloaded when it is asked for; without a Hub those that are in the cache."""
+    import httpx2
+    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.errors import OfflineModeIsEnabled, RevisionNotFoundError
+
+    for revision in ("main", CONVERTED):
+        with explaining(dataset, "data set", raises=HubDataError):
+            try:
+                listed = HfApi().list_repo_files(dataset, repo_type="dataset", revision=revision)
+            except RevisionNotFoundError:
+                continue
+            except (OfflineModeIsEnabled, httpx2.TransportError):
+                break
+        names = _matching((name for name in listed if name.endswith(".parquet")), dataset, split, config)
+        for name in names:
+            with explaining(dataset, "data set", raises=HubDataError, partial=True):
+                path = Path(hf_hub_download(dataset, name, repo_type="dataset", revision=revision))
+            yield path
+        if names:
+            return
+    yield from _parquet_files(dataset, split, config)
+
+
 def texts(dataset: str, config: str = "", column: str = "text") -> Iterator[str]:
     """The texts of a data set, document by document; its Parquet files are downloaded one by one, only as far as is read.
 

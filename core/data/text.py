@@ -68,6 +68,15 @@ def encode(text: str) -> Tensor:
     return torch.where(codes == 10, 0, torch.where((codes >= 32) & (codes <= 126), codes - 31, ord("?") - 31))
 
 
+def decode(tokens: Tensor) -> str:
+    """The text of tokens (n,).
+
+    >>> decode(encode("A\\n~"))
+    'A\\n~'
+    """
+    return "".join("\n" if token == 0 else chr(token + 31) for token in tokens.tolist())
+
+
 def in_blocks(tokens: Tensor) -> Corpus:
     """Whole blocks of 4,096; every tenth, from the tenth on, is test."""
     blocks = tokens[: len(tokens) // BLOCK * BLOCK].view(-1, BLOCK)
