@@ -35,6 +35,7 @@ page = st.navigation(
             "gallery.py", title="Gallery", icon=":material/grid_view:", default=True, help="All papers, with their latest verdicts."
         ),
         st.Page("models.py", title="Models", icon=":material/hub:", help="Starters and the Hub's: look into them, make snapshots."),
+        st.Page("embeddings.py", title="Embeddings", icon=":material/bubble_chart:", help="What a model finds alike."),
         st.Page("runs.py", title="Runs", icon=":material/history:", help="Everything that ran: open, compare, export, delete."),
         st.Page("pruning.py", title="Pruning", icon=":material/grid_on:", help="Which of a model's weights can go, and the cost."),
         st.Page("calibration.py", title="Calibration", icon=":material/straighten:", help="Is a model right as often as it says?"),
