@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
+from sklearn.model_selection import LeaveOneOut, cross_val_predict
+from sklearn.neighbors import KNeighborsClassifier
 from torchmetrics.functional.retrieval import retrieval_hit_rate, retrieval_r_precision
 
-from core.measures.retrieval import mean_average_precision_at_r, r_precision, ranked_matches, recall_at_k
+from core.measures.retrieval import mean_average_precision_at_r, neighbour_votes, r_precision, ranked_matches, recall_at_k
 
 LINE = torch.tensor([[0.0], [1.0], [2.2], [2.9], [5.0], [6.1]])
 LABELS = torch.tensor([0, 0, 0, 1, 1, 1])
@@ -81,3 +84,15 @@ def test_too_few_ranked_neighbours_are_refused():
     matches, relevant = ranked_matches(LINE, LABELS, depth=1)
     with pytest.raises(ValueError, match="2 neighbours are needed, 1 were ranked"):
         r_precision(matches, relevant)
+
+
+def test_votes_are_those_of_scikit_learn_leaving_one_out():
+    vectors, labels = random_items()
+    voters = KNeighborsClassifier(7, metric="cosine", weights=lambda distances: np.exp(-distances / 0.07))
+    theirs = cross_val_predict(voters, vectors.numpy(), labels.numpy(), cv=LeaveOneOut())
+    assert neighbour_votes(vectors, labels, k=7).tolist() == theirs.tolist()
+    assert neighbour_votes(vectors, labels, k=7, batch_size=11).tolist() == theirs.tolist()
+
+
+def test_an_item_does_not_vote_for_itself_and_of_few_items_all_others_vote():
+    assert neighbour_votes(torch.eye(3) + 1, torch.tensor([0, 1, 1]), k=20).tolist() == [1, 0, 0]
