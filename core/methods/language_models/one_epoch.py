@@ -126,7 +126,7 @@ PRESETS = {
             "rates": (1e-2,) * 3,
         },
     ),
-    "quick": Preset(50, (0, 1, 2), {"width": 32, "rate": 4e-3}, FEW),
+    "quick": Preset(55, (0, 1, 2), {"width": 32, "rate": 4e-3, "tokens": 262_144}, FEW),
     "standard": Preset(500, (0, 1, 2), {"costs": (1e10,)}),
     "paper": Preset(3600, (0, 1), WEB, needs="cuda"),
 }
