@@ -133,7 +133,7 @@ LARGE = {
 }
 PRESETS = {
     "smoke": Preset(2, (0, 1), {"side": 24, "volumes": 1, "test_volumes": 1, "patch": 16, "channels": (2, 4), "steps": 60}),
-    "quick": Preset(55, (0, 1, 2), {"steps": 70}, ("voxel", "mip", "mmip")),
+    "quick": Preset(58, (0, 1, 2), {"steps": 50, "test_volumes": 2}, ("voxel", "mip", "mmip")),
     "standard": Preset(550, (0, 1, 2, 3), {"steps": 300}),
     "paper": Preset(3600, (0, 1, 2), LARGE, needs="cuda"),
 }
