@@ -177,7 +177,7 @@ SMALL = {
     "train": 256, "validation": 100, "test": 500, "epochs": 2, "evaluations": 2, "weights": (1.0, 3.0), "alphas": (0.4,),
     "smoothings": (0.05,),
 }  # fmt: skip
-SHORT = {"train": 1000, "epochs": 40}
+SHORT = {"train": 1000, "epochs": 26}
 CIFAR = {
     "data": "uoft-cs/cifar10", "network": "resnet-18", "train": 45_000, "validation": 5000, "test": 10_000, "epochs": 60,
     "augment": True, "keep_best": True, "evaluations": 60, "weights": (0.1,), "alphas": (0.2, 0.4, 2.0),
