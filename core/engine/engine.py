@@ -464,10 +464,10 @@ class Engine:
 
     def _check_inputs(self, inputs: Mapping[str, str]) -> None:
         """Raises: ParameterError where the store has not, or no longer, what a spec's inputs name."""
-        if "snapshot" in inputs:
-            row = self.store.run(inputs["snapshot"])
+        for run in (inputs[kind] for kind in ("snapshot", "against") if kind in inputs):
+            row = self.store.run(run)
             if row is None or row["slug"] != "snapshot" or row["status"] != "completed":
-                raise ParameterError(f"There is no complete snapshot {inputs['snapshot']!r}; it may have been deleted.")
+                raise ParameterError(f"There is no complete snapshot {run!r}; it may have been deleted.")
         if "predictions" in inputs:
             self._predictions(inputs["predictions"])
         if "upload" in inputs and self.store.upload(inputs["upload"]) is None:
@@ -478,17 +478,22 @@ class Engine:
         self._check_inputs(inputs)
         given: dict[str, Any] = {kind: name for kind, name in inputs.items() if kind == "weights"}
         if "snapshot" in inputs:
-            run = inputs["snapshot"]
-            classes = self.store.table(run, "classes")["name"] if "classes" in self.store.table_names(run) else ()
-            vectors, labels = (self.store.stacked(run, "embedding", "features", part) for part in ("vectors", "labels"))
-            logits, targets = self._logits(run)
-            given["features"] = Features(vectors, labels, tuple(classes), f"snapshot {run}", logits, targets)
+            given["features"] = self._features(inputs["snapshot"])
+        if "against" in inputs:
+            given["against"] = self._features(inputs["against"])
         if "predictions" in inputs:
             logits, targets = self._predictions(inputs["predictions"])
             given["features"] = Features(logits, targets, (), f"predictions {inputs['predictions']}", logits, targets)
         if "upload" in inputs:
             given["upload"] = self.store.upload_file(inputs["upload"])
         return given
+
+    def _features(self, run: str) -> Features:
+        """What a snapshot holds."""
+        classes = self.store.table(run, "classes")["name"] if "classes" in self.store.table_names(run) else ()
+        vectors, labels = (self.store.stacked(run, "embedding", "features", part) for part in ("vectors", "labels"))
+        logits, targets = self._logits(run)
+        return Features(vectors, labels, tuple(classes), f"snapshot {run}", logits, targets)
 
     def _logits(self, run: str) -> tuple[np.ndarray | None, np.ndarray | None]:
         """A snapshot's logits and targets, None where the model gives none."""

@@ -14,7 +14,8 @@ from typing import Any
 from core.methods import registry
 from core.methods.base import Method, ParameterError
 
-INPUT_KINDS = {"snapshot": "features", "predictions": "features"}  # what a paper's file calls an input that has another name here
+# What a paper's file calls an input that has another name here.
+INPUT_KINDS = {"snapshot": "features", "predictions": "features", "against": "two-models"}
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ def make_spec(
         params: what differs from the preset; values may be text.
         arms: names; those that they come after are added.
         seeds: the seeds themselves, or how many: the preset's own first, then the numbers that follow.
-        inputs: what it works on instead of its own data: {"snapshot": a run}, {"weights": "owner/name@revision"},
+        inputs: what it works on instead of its own data: {"snapshot": a run}, also with a second one
+            as {"snapshot": a run, "against": another}, {"weights": "owner/name@revision"},
             {"upload": a digest}, or {"predictions": "run/arm/seed/step/name"} that any run recorded, as features.
 
     Raises:

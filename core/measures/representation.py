@@ -1,4 +1,4 @@
-"""How good vectors are as representations: how they spread, and how well simple classifiers do on them.
+"""How good vectors are as representations: how they spread, how alike two are, and how well simple classifiers do on them.
 
 Measures of spread take tensors; alignment, uniformity and tolerance expect vectors of length 1 (torch.nn.functional.normalize).
 Probes take tensors or arrays. Accuracies are shares, in [0, 1].
@@ -82,6 +82,9 @@ def effective_rank(vectors: Tensor, of: Literal["singular values", "eigenvalues"
     return torch.special.entr(shares).sum().exp().item()
 
 
+# --- two representations of the same items ------------------------------------------------------------------------------
+
+
 def linear_cka(first: Tensor, second: Tensor) -> float:
     """Similarity of two representations of the same items, whatever their axes and scale (Kornblith et al. 2019, eq. 5).
 
@@ -93,6 +96,62 @@ def linear_cka(first: Tensor, second: Tensor) -> float:
     """
     x, y = (vectors - vectors.mean(0) for vectors in (first, second))
     return ((x.T @ y).square().sum() / ((x.T @ x).norm() * (y.T @ y).norm())).item()
+
+
+def neighbour_overlap(first: Tensor, second: Tensor, k: int = 10, queries: Tensor | None = None) -> Tensor:
+    """Of each item's k nearest in one representation, the share that is also among its k nearest in the other.
+
+    Nearness is Euclidean; of unit vectors it is that of the cosine. An item is not its own neighbour. For representations that
+    have nothing to do with each other the expected share is k / (n - 1).
+
+    Args:
+        first, second: (n, d) and (n, e); row i of both is one item.
+        k: at most n - 1 count.
+        queries: (m,) indices of the items that are asked for; all by default.
+
+    Returns:
+        (m,) shares in [0, 1].
+
+    >>> line = torch.tensor([[0.0], [1.0], [3.0], [6.0]])
+    >>> neighbour_overlap(line, torch.tensor([[0.0], [5.0], [4.0], [7.0]]), k=1).tolist()
+    [0.0, 0.0, 1.0, 0.0]
+    """
+    asked = torch.arange(len(first), device=first.device) if queries is None else queries
+    k = min(k, len(first) - 1)
+    shares = []
+    for batch in asked.split(max(1, 4_000_000 // len(first))):
+        nearest = []
+        for vectors in (first, second):
+            distances = torch.cdist(vectors[batch], vectors)  # (batch, n)
+            distances[torch.arange(len(batch)), batch] = math.inf
+            nearest.append(distances.topk(k, largest=False).indices)
+        shares.append((nearest[0][:, :, None] == nearest[1][:, None, :]).any(2).double().mean(1))
+    return torch.cat(shares)
+
+
+def matched_neurons(first: Tensor, second: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The best one-to-one matching of the columns of two representations, by the size of their correlation (Li et al. 2016).
+
+    A column that never changes has a correlation of 0 with all others.
+
+    Args:
+        first, second: (n, d) and (n, e); row i of both is one item.
+
+    Returns:
+        columns of the first, those of the second that they match, and their correlations, each (min(d, e),), the most alike first.
+
+    >>> values = torch.tensor([[1.0, 0.0], [2.0, 5.0], [3.0, 1.0]])
+    >>> matched_neurons(values, -values.flip(1))
+    (array([0, 1]), array([1, 0]), array([-1., -1.]))
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    x, y = (normalize((vectors - vectors.mean(0)).double(), dim=0) for vectors in (first, second))
+    correlations = (x.T @ y).cpu().numpy()  # (d, e)
+    rows, columns = linear_sum_assignment(np.abs(correlations), maximize=True)
+    found = correlations[rows, columns].round(12)
+    order = np.argsort(-np.abs(found), kind="stable")
+    return rows[order], columns[order], found[order]
 
 
 # --- classifiers ------------------------------------------------------------------------------------------------------

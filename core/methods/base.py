@@ -261,6 +261,7 @@ class Inputs:
         device: "cpu", "cuda", "mps", ...
         recorded: for every arm named in Arm.after, the arrays it recorded with the same seed, in order.
         features: frozen features of a snapshot, where INPUTS offers "features" and a person chose one; else None.
+        against: those of a second snapshot of the same items, where INPUTS offers "two-models".
         weights: a Hub model as owner/name@revision, where INPUTS offers "weights" and a person chose one; models.hub loads it.
         upload: an uploaded data set as the Parquet file that core.data.uploads made of it.
     """
@@ -269,6 +270,7 @@ class Inputs:
     device: str = "cpu"
     recorded: Mapping[str, Sequence[Recorded]] = field(default_factory=dict)
     features: Features | None = None
+    against: Features | None = None
     weights: str | None = None
     upload: bytes | None = None
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from itertools import permutations
 
 import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from torch.nn.functional import normalize
 
 from core.measures.representation import (
@@ -17,7 +18,9 @@ from core.measures.representation import (
     few_shot_probe,
     linear_cka,
     linear_probe,
+    matched_neurons,
     nearest_neighbour_accuracy,
+    neighbour_overlap,
     tolerance,
     uniformity,
 )
@@ -85,6 +88,40 @@ class TestSpread:
         corners = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
         assert linear_cka(corners, torch.tensor([[1.0], [0.0], [-1.0], [0.0]])) == pytest.approx(0.5**0.5)
         assert linear_cka(corners[:, :1], corners[:, 1:]) == pytest.approx(0)
+
+
+class TestTwoRepresentations:
+    def test_neighbours_are_those_of_scikit_learn(self, clouds):
+        first, second = clouds[0], clouds[0][:, :2]
+        nearest = [NearestNeighbors(n_neighbors=7).fit(part).kneighbors(return_distance=False) for part in (first, second)]
+        theirs = [len(set(a) & set(b)) / 7 for a, b in zip(*nearest, strict=True)]
+        assert neighbour_overlap(first, second, k=7).tolist() == pytest.approx(theirs)
+        some = torch.tensor([5, 90, 3])
+        assert neighbour_overlap(first, second, k=7, queries=some).tolist() == pytest.approx([theirs[i] for i in some])
+
+    def test_turning_and_scaling_keep_all_neighbours_and_chance_keeps_few(self, sphere, rotation):
+        assert neighbour_overlap(sphere, 3 * sphere @ rotation + 1).min() == 1
+        draw = torch.Generator().manual_seed(2)
+        one, other = torch.randn(600, 4, generator=draw), torch.randn(600, 4, generator=draw)
+        assert neighbour_overlap(one, other, k=30).mean().item() == pytest.approx(30 / 599, abs=0.01)
+        assert neighbour_overlap(sphere[:3], sphere[:3], k=10).tolist() == [1, 1, 1]
+
+    def test_neurons_are_found_again_after_a_shuffle_and_a_change_of_signs(self, sphere):
+        order, signs = torch.tensor([3, 0, 5, 1, 4, 2]), torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0, 1.0])
+        rows, columns, correlations = matched_neurons(sphere, 2 * (sphere * signs)[:, order] + 1)
+        assert order[columns].tolist() == rows.tolist()
+        assert correlations.tolist() == pytest.approx(signs[rows].tolist())
+
+    def test_the_matching_is_the_best_of_all(self, sphere):
+        first, second = sphere[:, :3], sphere @ torch.randn(6, 3, generator=torch.Generator().manual_seed(4))
+        table = np.abs(np.corrcoef(first.T, second.T)[:3, 3:])
+        best = max(sum(table[row, column] for row, column in enumerate(order)) for order in permutations(range(3)))
+        assert np.abs(matched_neurons(first, second)[2]).sum() == pytest.approx(best)
+
+    def test_a_neuron_that_never_changes_matches_with_zero(self):
+        first = torch.tensor([[1.0, 7.0], [2.0, 7.0], [4.0, 7.0]])
+        rows, columns, correlations = matched_neurons(first, first)
+        assert (rows.tolist(), columns.tolist(), correlations.tolist()) == ([0, 1], [0, 1], [1, 0])
 
 
 class TestClassifiers:
