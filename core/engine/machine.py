@@ -63,7 +63,7 @@ def commit() -> str:
     try:
         head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
         changed = subprocess.run(
-            [*git, "status", "--porcelain", "core", "models"], capture_output=True, text=True, check=True
+            [*git, "status", "--porcelain", "core", "models", ":!core/reference"], capture_output=True, text=True, check=True
         ).stdout
     except (OSError, subprocess.CalledProcessError):
         return ""
