@@ -137,7 +137,7 @@ class HubModel:
         elif self.kind == "passages":
             batch = self._of_passages(items)
         else:
-            batch = self._padded([self._tokens(text) for text in items])
+            batch = self._padded(self._tokens(items))
         return batch.to(self.device)
 
     def passages(self, texts: Sequence[str], n: int, seed: int = 0) -> list[Passage]:
@@ -149,33 +149,33 @@ class HubModel:
         length = min(CONTEXT, self.longest)
         windows: list[tuple[int, list[int]]] = []
         for source, text in enumerate(texts):
-            tokens = self._tokens(text, whole=True)
+            (tokens,) = self._tokens([text], whole=True)
             windows += [(source, piece) for at in range(0, len(tokens), length) if len(piece := tokens[at : at + length]) > 1]
             if len(windows) >= n:
                 break
         if not windows:
             raise HubError("No text has two tokens, so that there is no next token to predict. Choose other texts.")
         draw, found = np.random.default_rng(seed), []
-        each = -(-n // len(windows))
-        for source, tokens in windows:
-            first, last = min(FIRST_PLACE, (len(tokens) - 1) // 2), len(tokens) - 1
-            chosen = np.sort(draw.permutation(np.arange(first, last))[: min(each, n)])
-            n -= len(chosen)
-            found.append(Passage(tuple(tokens), tuple(chosen.tolist()), source))
+        ranges = [(min(FIRST_PLACE, (len(tokens) - 1) // 2), len(tokens) - 1) for _, tokens in windows]
+        each = next((k for k in range(1, length) if sum(min(k, end - start) for start, end in ranges) >= n), length)
+        for (source, tokens), (start, end) in zip(windows, ranges, strict=True):
+            places = np.sort(draw.permutation(np.arange(start, end))[: min(each, n)])
+            n -= len(places)
+            found.append(Passage(tuple(tokens), tuple(places.tolist()), source))
         return [passage for passage in found if passage.places]
 
     def text(self, tokens: Sequence[int]) -> str:
         """What tokens say."""
-        return self.processor.decode(list(tokens))
+        return self.processor.decode([int(token) for token in tokens], clean_up_tokenization_spaces=False)
 
     def _pixels(self, images: Sequence[Image]) -> Tensor:
         mode = "L" if getattr(self.module.config, "num_channels", 3) == 1 else "RGB"
         return self.processor(images=[image.convert(mode) for image in images], return_tensors="pt")["pixel_values"].float()
 
-    def _tokens(self, text: str, whole: bool = False) -> list[int]:
-        """At least one token, so that there is something to average."""
+    def _tokens(self, texts: Sequence[str], whole: bool = False) -> list[list[int]]:
+        """At least one token a text, so that there is something to average."""
         limits = {"truncation": False} if whole else {"truncation": True, "max_length": self.longest}
-        return self.processor(text, **limits)["input_ids"] or [_padding(self.processor)]
+        return [tokens or [_padding(self.processor)] for tokens in self.processor(list(texts), **limits)["input_ids"]]
 
     def _padded(self, rows: Sequence[Sequence[int]]) -> Batch:
         ids = torch.full((len(rows), max(map(len, rows))), _padding(self.processor))
@@ -191,7 +191,7 @@ class HubModel:
 
     # --- inputs to features -----------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def features_and_logits(self, batch: Batch, layer: str = "") -> tuple[Tensor, Tensor | None]:
         """Features (n, d) of a layer, and logits (n, outputs) where the model gives any, from one pass.
 
@@ -209,7 +209,7 @@ class HubModel:
             return self._pooled(entered[-1], batch, last=True), logits
         return self._own(output, batch), logits
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def largest_activation(self, batch: Batch) -> int:
         """Bytes of the largest output of any module in a pass."""
         sizes = [1]
@@ -402,7 +402,11 @@ def _module(path: Path, name: str, config: dict[str, Any], task: str) -> tuple[A
     logging.disable_progress_bar()
     tower = TOWERS.get(config.get("model_type", "")) if "image" in task and task != "image-classification" else None
     loader = getattr(transformers, tower or LOADERS[task])
+    options = {}
     with _explained(name):
+        if tower and "projection_dim" in config:  # what the parts' own configurations say of it need not be so
+            options["config"] = loader.config_class.from_pretrained(path, local_files_only=True)
+            options["config"].projection_dim = config["projection_dim"]
         module, report = loader.from_pretrained(
             path,
             local_files_only=True,
@@ -410,6 +414,7 @@ def _module(path: Path, name: str, config: dict[str, Any], task: str) -> tuple[A
             trust_remote_code=False,
             dtype=torch.float32,
             output_loading_info=True,
+            **options,
         )
     missing = list(report["missing_keys"])
     needed = [key for key in missing if "pooler" not in key]
@@ -557,9 +562,11 @@ def _dense(path: Path, name: str) -> Callable[[Tensor], Tensor]:
     """A linear layer and what follows it."""
     from safetensors.torch import load_file
 
-    function = str(_json(path / "config.json").get("activation_function", "")).rpartition(".")[2]
-    if function not in ("Tanh", "Identity", "ReLU", "GELU", "Sigmoid"):
-        raise HubError(f"{name} has a layer with the activation {function!r}, which is not known here. Choose another model.")
+    about = _json(path / "config.json")
+    function = str(about.get("activation_function") or "Identity").rpartition(".")[2]
+    unusual = about.get("use_residual") or about.get("module_input_name", "sentence_embedding") != "sentence_embedding"
+    if unusual or function not in ("Tanh", "Identity", "ReLU", "GELU", "Sigmoid"):
+        raise HubError(f"{name} has a layer ({function}) of a kind that is not known here. Choose another model.")
     with _explained(name):
         weights = load_file(path / "model.safetensors")
     activation = getattr(nn, function)()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from base64 import b64encode
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from pages import curves, explorer, pictures, snapshot_methods, wording
 
 SHOWN = 200  # rows of a table of items
 NEIGHBOURS = 12
+COMMON = "common neighbours"
 PROJECTIONS = ("PCA", "UMAP", "t-SNE")
 
 server = engine()
@@ -135,10 +137,13 @@ def principal(name: str, step: int | None) -> np.ndarray:
     return charts.fitted(project(source.vectors, onto=last.vectors)[0])
 
 
-def tool_run(slug: str, snapshot: str, arms: list[str], label: str) -> str | None:
-    """The completed run of a tool on a snapshot; where there is none, a button that asks for it, or its progress."""
+def tool_run(slug: str, inputs: dict[str, str], arm: str, label: str, changed: dict[str, Any] | None = None) -> str | None:
+    """The completed run of a tool on snapshots; where there is none, a button that asks for it, or its progress."""
+    if server.machine is None:
+        st.caption("The workers are warming up; this takes a few seconds after a start.")
+        return None
     try:
-        spec = server.make_spec(slug, "quick", arms=arms, inputs={"snapshot": snapshot})
+        spec = server.make_spec(slug, "quick", changed, [arm], inputs=inputs)
     except ParameterError as error:
         st.warning(str(error), icon=":material/block:")
         return None
@@ -150,7 +155,7 @@ def tool_run(slug: str, snapshot: str, arms: list[str], label: str) -> str | Non
     else:
         if row and row["status"] == "failed":
             why = next((cell.message for cell in server.progress(spec.run).cells if cell.message), row["message"])
-            st.error(why.partition("\n")[0], icon=":material/error:")
+            st.error(why.partition("\n")[0].removeprefix("ValueError: "), icon=":material/error:")
         st.button(label, icon=":material/play_arrow:", key=f"ask-{spec.run}", on_click=server.submit, args=(spec, True))
     return None
 
@@ -175,10 +180,7 @@ def placed(source: Source, step: int | None) -> tuple[np.ndarray, str]:
         help="PCA shows directions of large variance. UMAP and t-SNE show neighbourhoods; they take a while the first time.",
     )  # fmt: skip
     if chosen != "PCA":
-        if server.machine is None:
-            st.caption("The workers are warming up; this takes a few seconds after a start.")
-            return principal(source.name, step), "PCA"
-        run = tool_run("projection", source.name, [chosen], f"Compute {chosen}")
+        run = tool_run("projection", {"snapshot": source.name}, chosen, f"Compute {chosen}", settings(chosen))
         if run:
             kept = store.results(run)["kept_neighbours"].iloc[0]
             st.caption(f"{chosen} keeps {kept:.0%} of an item's 10 nearest neighbours.")
@@ -186,35 +188,61 @@ def placed(source: Source, step: int | None) -> tuple[np.ndarray, str]:
     return principal(source.name, step), "PCA"
 
 
+def settings(projection: str) -> dict[str, Any]:
+    """What the visitor changed of the projection's parameters."""
+    tool = registry.declared("projection")
+    usual = vars(tool.make_params("quick"))
+    offered = {"UMAP": ("metric", "neighbours", "min_dist"), "t-SNE": ("metric", "perplexity")}[projection]
+    titles = {"metric": "Distance", "neighbours": "Neighbours", "min_dist": "Least distance", "perplexity": "Perplexity"}
+    values: dict[str, Any] = {}
+    with st.popover("Settings", icon=":material/tune:"):
+        for name in offered:
+            known = tool.params[name]
+            shared: dict[str, Any] = {"key": name, "bind": "query-params", "help": known.help}
+            if known.choices:
+                values[name] = st.segmented_control(titles[name], known.choices, default=usual[name], required=True, **shared)
+            else:
+                step = 1 if known.kind is int else 1.0 if usual[name] > 1 else 0.05
+                values[name] = st.number_input(
+                    titles[name], known.kind(known.low), known.kind(known.high), usual[name], step, **shared
+                )
+    return {name: value for name, value in values.items() if value != usual[name]}
+
+
 # --- what is selected ---------------------------------------------------------------------------------------------
 
 
-def remember_selection() -> None:
-    """Puts a selection into the URL: a polygon as numbers, a point as its row."""
-    found = explorer.selection_of("explorer")
-    st.query_params.pop("around", None)
-    st.query_params.pop("point", None)
+def remember_selection(key: str, on: str) -> None:
+    """Puts a selection into the URL: a polygon as numbers, with the snapshot beside it was drawn on; or a point as its row."""
+    found = explorer.selection_of(key)
+    for name in ("around", "on", "point"):
+        st.query_params.pop(name, None)
     if "polygon" in found:
         corners = found["polygon"]
         every = max(1, len(corners) // 60)
         st.query_params["around"] = ",".join(f"{value:.3f}" for corner in corners[::every] for value in corner[:2])
+        if on:
+            st.query_params["on"] = on
     elif "point" in found:
         st.query_params["point"] = str(int(found["point"]))
 
 
-def selected(source: Source, points: np.ndarray, words: str) -> np.ndarray | None:
+def selected(source: Source, points: np.ndarray, words: str, found: dict[str, str]) -> np.ndarray | None:
     """Which rows are selected by the URL's polygon or point, or found by the search; None where nothing is."""
     if words:
         return np.array([words.lower() in text.lower() for text in source.texts])
     point = st.query_params.get("point", "")
     if point.isdecimal() and int(point) < len(points):
         return np.arange(len(points)) == int(point)
+    on = st.query_params.get("on", "")
+    if on in found and "/" not in on:
+        points = principal(on, None)
     try:
         numbers = [float(value) for value in st.query_params.get("around", "").split(",") if value]
     except ValueError:
         return None
     polygon = np.reshape(numbers[: len(numbers) // 2 * 2], (-1, 2))
-    return charts.inside(points, polygon.tolist()) if len(polygon) > 2 else None
+    return charts.inside(points, polygon.tolist()) if len(polygon) > 2 and len(points) == len(source.vectors) else None
 
 
 @st.cache_data(show_spinner=False, max_entries=64)
@@ -304,10 +332,7 @@ def completed_geometry(source: Source) -> str | None:
 
 def measures(source: Source) -> None:
     """How the features spread and group, in numbers."""
-    if server.machine is None:
-        st.caption("The workers are warming up; this takes a few seconds after a start.")
-        return
-    run = tool_run("geometry", source.name, ["measures"], "Measure the features")
+    run = tool_run("geometry", {"snapshot": source.name}, "measures", "Measure the features")
     if run:
         show_measures(store.table(run, "measures"))
 
@@ -344,39 +369,52 @@ def beside(source: Source, found: dict[str, str], mask: np.ndarray | None) -> No
     if len(other.vectors) != n:
         st.info(f"It has {len(other.vectors):,} items and this one {n:,}: they cannot be the same items.", icon=":material/rule:")
         return
+    run = tool_run("comparison", {"snapshot": source.name, "against": other.name}, "measures", "Measure how alike they are")
+    colours = ["label"] if "label" in source.columns else []
+    colours += ["prediction", "correctness"] if {"prediction", "correctness"} <= set(source.columns) & set(other.columns) else []
+    colours += [COMMON] if run else []
+    by = (
+        st.segmented_control("Colour of both", colours, default=colours[0], required=True, key="both") if len(colours) > 1 else None
+    )
     left, right = st.columns(2)
     for side, part in ((left, source), (right, other)):
         with side:
             st.caption(wording.plain(part.snapshot.title))
-            values = part.columns["label"] if "label" in part.columns else np.zeros(n, int)
+            if by == COMMON:
+                values: Any = store.arrays(run, "matrix", "overlap")["array"].iloc[0].astype(float)
+            else:
+                values = part.columns[by or "label"] if (by or "label") in part.columns else np.zeros(n, int)
             tint = charts.colour_by(values, pictures.is_dark())
-            points = principal(part.name, None)
-            packed = charts.pack(points, tint, selected=mask, texts=part.texts, thumbnails=part.thumbnails, dark=pictures.is_dark())
-            explorer.draw(packed, f"beside-{part.name}", lambda: None)
-    compare(source.name, other.name)
+            packed = charts.pack(
+                principal(part.name, None), tint, selected=mask, texts=part.texts, thumbnails=part.thumbnails,
+                dark=pictures.is_dark(), description=f"PCA of {n:,} items of {part.snapshot.title}",
+            )  # fmt: skip
+            explorer.draw(packed, f"beside-{part.name}", partial(remember_selection, f"beside-{part.name}", part.name))
+    st.caption("What is selected in one picture is selected in all.")
+    if run:
+        alike(run)
 
 
-def compare(first: str, second: str) -> None:
-    """CKA, common neighbours and matched neurons of two snapshots, computed when asked for."""
-    try:
-        spec = server.make_spec("comparison", "quick", inputs={"snapshot": first, "against": second})
-    except (ParameterError, registry.UnknownMethod) as error:
-        st.caption(str(error))
-        return
-    row = store.run(spec.run)
-    if row and row["status"] == "completed":
-        show_measures(store.table(spec.run, "measures"))
-    elif row and row["status"] in wording.ACTIVE:
-        follow(spec)
-    else:
-        st.button("Measure how alike they are", icon=":material/play_arrow:", on_click=server.submit, args=(spec, True))
+def alike(run: str) -> None:
+    """How alike two snapshots are, in numbers, and the neurons that match best."""
+    show_measures(store.table(run, "measures"))
+    with st.expander("Neurons that match best", icon=":material/join_inner:"):
+        pairs = store.table(run, "neurons").drop(columns=["arm", "seed"])
+        names = {"first": "number in the first", "second": "number in the second"}
+        st.dataframe(pairs.rename(columns=names), hide_index=True, alt="Matched neurons and their correlations")
 
 
 def step_of(source: Source) -> int | None:
-    """The training step to look at."""
+    """The training step to look at; it is in the URL."""
     if len(source.steps) < 2:
         return None
-    return st.select_slider("Step", source.steps, value=source.steps[-1], key=f"step/{source.name}")
+    linked = st.query_params.get("step", "")
+    key = f"step/{source.name}"
+    if key not in st.session_state:
+        st.session_state[key] = int(linked) if linked.isdecimal() and int(linked) in source.steps else source.steps[-1]
+    step = st.select_slider("Step", source.steps, key=key)
+    st.query_params["step"] = str(step)
+    return step
 
 
 st.title("Embeddings", anchor=False)
@@ -394,7 +432,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     words = st.text_input("Search", key="words", bind="query-params", placeholder="Words in the items", width=240)
 if step is not None and step != source.steps[-1]:
     source = load(name, step)
-mask = selected(source, points, words)
+mask = selected(source, points, words, found)
 tint = charts.colour_by(values, pictures.is_dark())
 view, side = st.columns([3, 2], gap="medium")
 with view:
@@ -403,14 +441,15 @@ with view:
         points, tint, selected=mask, texts=source.texts, thumbnails=source.thumbnails, series=f"{name} {len(points)}",
         dark=pictures.is_dark(), description=said,
     )  # fmt: skip
-    explorer.draw(packed, "explorer", remember_selection)
+    explorer.draw(packed, "explorer", partial(remember_selection, "explorer", ""))
 with side:
     selection_panel(source, step, mask)
 if source.snapshot is not None:
-    inside, alike, papers = st.tabs(["Measures", "Side by side", "Papers on these features"])
-    with inside:
+    tabs = st.tabs(["Measures", "Side by side", "Papers on these features"], key="part", bind="query-params")
+    with tabs[0]:
         measures(source)
-    with alike:
-        beside(source, found, mask)
-    with papers:
+    with tabs[1]:
+        if tabs[1].open:
+            beside(source, found, mask)
+    with tabs[2]:
         snapshot_methods.section(source.name)

@@ -36,12 +36,13 @@ def model_page(name: str, revision: str) -> None:
         with st.spinner("Reading what the model is made of …"):
             info = inspected(name, revision)
     except HubError as error:
-        (st.info if error.offline else st.error)(str(error), icon=":material/cloud_off:" if error.offline else ":material/error:")
+        icon = ":material/cloud_off:" if error.offline else ":material/error:"
+        (st.info if error.offline else st.error)(wording.plain(str(error)), icon=icon)
         st.button("Try again", icon=":material/refresh:")
         return
     about(info)
     if info.obstacle:
-        st.warning(info.obstacle, icon=":material/block:")
+        st.warning(wording.plain(info.obstacle), icon=":material/block:")
     elif get(info):
         snapshot_form.section(info)
     layers, files, card, configuration = st.tabs(["Layers", "Files", "Card", "Configuration"], key="about", on_change="rerun")
@@ -140,12 +141,12 @@ def get(info: ModelInfo) -> bool:
         return True
     with st.container(border=True, key="download"):
         if server.machine is None:
-            wait_for_workers()
+            snapshot_form.wait_for_workers()
             return False
         try:
             spec = server.make_spec("download", "quick", {"model": info.name, "revision": info.commit}, device="cpu")
         except ParameterError as error:
-            st.warning(str(error), icon=":material/block:")
+            st.warning(wording.plain(str(error)), icon=":material/block:")
             return False
         progress = server.progress(spec.run)
         if progress and progress.status in wording.ACTIVE:
@@ -155,19 +156,11 @@ def get(info: ModelInfo) -> bool:
     return False
 
 
-@st.fragment(run_every=1)
-def wait_for_workers() -> None:
-    """Holds the button back while the workers start."""
-    st.caption("The workers are warming up; this takes a few seconds after a start.")
-    if server.machine is not None:
-        st.rerun()
-
-
 def offer_download(info: ModelInfo, spec: Spec, progress: Progress | None) -> None:
     """The button, with what happened the last time."""
     total, here = sum(file.size for file in info.wanted), hub.held(info)
     if progress and progress.status == "failed":
-        st.error(why(progress), icon=":material/error:")
+        st.error(wording.plain(why(progress)), icon=":material/error:")
     rest = f"Go on, {model_card.size(total - here)} left" if here else f"Download {model_card.size(total)}"
     with st.container(horizontal=True, vertical_alignment="center"):
         fits = hub.fits(info, server.cell_bytes)

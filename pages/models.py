@@ -87,7 +87,7 @@ def show_results(words: str, task: str, licence: str, most: int | None, sort: st
     found, problem, offline = searched(words, task, licence, most, sort, limit)
     if problem:
         icon = ":material/cloud_off:" if offline else ":material/error:"
-        (st.info if offline else st.warning)(problem, icon=icon)
+        (st.info if offline else st.warning)(wording.plain(problem), icon=icon)
         st.button("Try again", icon=":material/refresh:", on_click=searched.clear)
         return
     if not found:

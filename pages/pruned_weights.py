@@ -49,7 +49,8 @@ def section(row: dict[str, Any], present: list[str], sweep: pd.DataFrame) -> Non
     else:
         if status == "failed":
             for message in dict.fromkeys(cell.message for cell in server.progress(spec.run).cells if cell.message):
-                st.error(message.partition("\n")[0], icon=":material/error:")
+                first = message.partition("\n")[0]
+                st.error(wording.plain(first.partition(": ")[2] or first), icon=":material/error:")
         elif status == "completed":
             st.caption("The files were removed since they were made; they can be made again.")
         st.button("Prepare the files", icon=":material/inventory_2:", key="prepare", on_click=server.submit, args=(spec, True))

@@ -177,14 +177,22 @@ def wait_for_workers() -> None:
 # --- what it costs ----------------------------------------------------------------------------------------------------
 
 
-def progress(run: str) -> None:
-    """How far the run is; when it has ended the page is drawn anew."""
+def watch(run: str) -> None:
+    """How far the run is, and its accuracies so far; when it has ended the page is drawn anew."""
     now = server.progress(run)
     if now is None or now.status not in wording.ACTIVE:
         st.rerun()
     ended = sum(cell.status not in wording.ACTIVE for cell in now.cells)
     words = f"{ended} of {wording.count(len(now.cells), 'arm')} done{wording.left(now.eta_seconds)}"
     st.progress(now.fraction, text="Waiting for a free worker" if now.status == "queued" else words)
+    with st.container(key="live"):
+        chart = report.figure(store, run, tool.views[0], method=tool, dark=pictures.is_dark())
+        if chart is None:
+            with st.container(key="blank"):
+                pictures.draw(pictures.of_words("The first points appear when the dense model has been measured"))
+        else:
+            with st.container(key="picture"):
+                pictures.draw_live(chart)
 
 
 def status_line(row: dict[str, Any]) -> None:
@@ -194,10 +202,11 @@ def status_line(row: dict[str, Any]) -> None:
     facts = f"{wording.plain(spec['model'])} on {wording.plain(data)} · {row['created']:%-d %b %Y, %H:%M} UTC"
     took = "" if pd.isna(row["seconds"]) else f" · {wording.duration(row['seconds'])} on {row['device']}"
     st.markdown(f"{wording.badge(row['status'])} :small[:gray[{facts}{took}]]")
-    messages = dict.fromkeys([cell.message for cell in now.cells if cell.status == "failed" and cell.message])
-    for message in messages:
+    failed = [cell.message for cell in now.cells if cell.status == "failed" and cell.message]
+    raised = [message for message in failed if "\n" in message]  # not what only builds on it
+    for message in dict.fromkeys(raised or failed):
         first, _, traceback = message.partition("\n")
-        st.error(first, icon=":material/error:")
+        st.error(wording.plain(first.partition(": ")[2] or first), icon=":material/error:")
         if traceback.strip():
             with st.expander("Traceback"):
                 st.code(traceback.strip(), language=None)
@@ -405,8 +414,7 @@ st.markdown("Take weights out of a model, by six criteria, and see what it costs
 row = shown()
 run_panel(row)
 if row and row["status"] in wording.ACTIVE:
-    st.fragment(progress, run_every=1)(row["run"])
-if row:
-    if row["status"] not in wording.ACTIVE:
-        status_line(row)
+    st.fragment(watch, run_every=1)(row["run"])
+elif row:
+    status_line(row)
     result(row)

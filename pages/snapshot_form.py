@@ -10,20 +10,21 @@ import streamlit as st
 
 from app import engine
 from core import snapshots
+from core.data.items import bundled
+from core.data.uploads import UploadError, read_upload
 from core.engine import Progress, Spec
-from core.hub import ModelInfo
+from core.hub import ModelInfo, starters
 from core.methods import registry
 from core.methods.base import ParameterError
+from core.store import StoreError
 from pages import wording
 
-IMAGES = {"mnist-5k": "MNIST, 5,000 of 28 × 28 pixels", "digits-8": "Digits, 1,797 of 8 × 8 pixels"}
-TEXTS: dict[str, str] = {}
 LOOKS = {  # page, what it says on the link, its icon
     "embeddings.py": ("Embeddings", ":material/scatter_plot:"),
     "calibration.py": ("Calibration", ":material/straighten:"),
     "pruning.py": ("Pruning", ":material/grid_on:"),
 }
-SOURCES = ("Bundled data", "Data set of the Hub")
+SOURCES = ("Bundled data", "Data set of the Hub", "Upload")
 MOST = 100_000
 
 server = engine()
@@ -49,10 +50,9 @@ def section(info: ModelInfo) -> None:
 
 def form(info: ModelInfo) -> None:
     """What to compute on what, and the button."""
-    of_text = info.task.startswith(("text", "sentence", "feature"))
     st.markdown("Compute what this model makes of data: features, and its answers where it gives any.")
     source = st.segmented_control("Data", SOURCES, default=SOURCES[0], required=True, key="snapshot-source")
-    given, inputs, ready = {SOURCES[0]: bundled, SOURCES[1]: of_hub}[source](of_text)
+    given, inputs, ready = {SOURCES[0]: of_bundled, SOURCES[1]: of_hub, SOURCES[2]: of_upload}[source](info)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         items = st.number_input("Items", 10, MOST, 500, step=100, key="snapshot-items", help="How many, from the first on.")
         layer = st.selectbox(
@@ -61,26 +61,44 @@ def form(info: ModelInfo) -> None:
         )  # fmt: skip
     values = {"model": info.name, "revision": info.commit, "items": int(items), "layer": layer, **given}
     if server.machine is None:
-        st.caption("The workers are warming up; this takes a few seconds after a start.")
+        wait_for_workers()
         return
     try:
         spec = server.make_spec(snapshots.SLUG, "quick", values, inputs=inputs) if ready else None
     except ParameterError as error:
-        st.warning(str(error), icon=":material/block:")
+        st.warning(wording.plain(str(error)), icon=":material/block:")
         spec = None
     st.button(
         "Make the snapshot", type="primary", icon=":material/photo_camera:", disabled=spec is None, on_click=make, args=(spec,)
     )
 
 
-def bundled(of_text: bool) -> tuple[dict[str, Any], dict[str, str], bool]:
-    """A set that ships with the app."""
-    offered = TEXTS if of_text else IMAGES
-    name = st.selectbox("Set", list(offered), format_func=offered.__getitem__, key="snapshot-bundled")
-    return {"data": name or ""}, {}, name is not None
+@st.fragment(run_every=1)
+def wait_for_workers() -> None:
+    """Holds the button back while the workers start."""
+    st.caption("The workers are warming up; this takes a few seconds after a start.")
+    if server.machine is not None:
+        st.rerun()
 
 
-def of_hub(of_text: bool) -> tuple[dict[str, Any], dict[str, str], bool]:
+Given = tuple[dict[str, Any], dict[str, str], bool]  # parameters, inputs, and whether that is all that is needed
+
+
+def of_bundled(info: ModelInfo) -> Given:
+    """A set that ships with the app, and which part of it."""
+    sets = {one.name: one for one in bundled("images" if "image" in info.task else "text")}
+    own = next((one.data for one in starters() if one.name == info.name), "")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox(
+            "Set", list(sets), index=list(sets).index(own) if own in sets else 0, format_func=lambda name: sets[name].title,
+            key="snapshot-bundled", help="What ships with the app.",
+        )  # fmt: skip
+        parts = sets[name].parts
+        split = st.selectbox("Part", list(parts), format_func=lambda part: f"{part}, {parts[part]:,} items", key=f"snapshot-{name}")
+    return {"data": name, **({} if split == "test" else {"split": split})}, {}, True
+
+
+def of_hub(info: ModelInfo) -> Given:
     """A data set by its id; only as much of it is downloaded as is asked for."""
     names = ("config", "split", "column", "label")
     with st.grid("auto", min_column_width=170):
@@ -95,6 +113,38 @@ HELP: Mapping[str, str] = {
     "column": "The column with the images or texts; empty to find it.",
     "label": "The column with the labels; empty to find it.",
 }
+
+
+def of_upload(info: ModelInfo) -> Given:
+    """A file of one's own, or one that was uploaded before."""
+    file = st.file_uploader(
+        "File", key="snapshot-file", help="A row an item (CSV, Parquet), or a zip of images in a folder a class."
+    )
+    if file is not None:
+        digest = kept_upload(file.name, file.getvalue())
+        return {}, {"upload": digest} if digest else {}, digest is not None
+    kept = store.uploads()
+    if kept.empty:
+        st.caption("Nothing has been uploaded yet. The file stays in this app's own store.")
+        return {}, {}, False
+    named = {row.digest: f"{row.name}, {row.rows:,} of {row.kind}" for row in kept.itertuples()}
+    chosen = st.selectbox("Or one from before", list(named), index=None, format_func=named.__getitem__, key="snapshot-upload")
+    return {}, {"upload": chosen} if chosen else {}, chosen is not None
+
+
+def kept_upload(name: str, content: bytes) -> str | None:
+    """Keeps an uploaded file in the store; its digest, or None with the reason said."""
+    try:
+        read = read_upload(name, content)
+        if store.upload(read.digest) is None:
+            with store.writing() as writer:
+                writer.add_upload(read.digest, name, read.kind, read.rows, read.file)
+    except (UploadError, StoreError) as error:
+        st.warning(wording.plain(str(error)), icon=":material/block:")
+        return None
+    classes = f" in {len(read.classes)} classes" if read.classes else ", without labels"
+    st.caption(f"{wording.plain(name)}: {read.rows:,} of {read.kind}{classes}")
+    return read.digest
 
 
 def blocks(info: ModelInfo) -> list[str]:

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = (
     "core.charts",
     "core.data.items",
+    "core.data.uploads",
     "core.engine",
     "core.store",
     "core.methods.registry",

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["images", "text", "tabular"]
 PASSAGE = 512  # characters of a passage of prose or code
+TEXT_NAMES = ("text", "sentence", "content")  # of columns, in this order
 GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")
 
 
@@ -204,6 +206,14 @@ class Encoded(Sequence["Image"]):
     def __len__(self) -> int:
         return len(self._files)
 
+    def heads(self) -> Iterator[tuple[tuple[int, int], str]]:
+        """Size and mode of each, without decoding it. Raises: UnknownData."""
+        from PIL import Image
+
+        for number, file in enumerate(self._files):
+            with self._explained(number), Image.open(io.BytesIO(file)) as image:
+                yield image.size, _plain_mode(image.mode)
+
     @overload
     def __getitem__(self, index: int) -> Image: ...
     @overload
@@ -213,12 +223,21 @@ class Encoded(Sequence["Image"]):
 
         if isinstance(index, slice):
             return Encoded(self._files[index], self._source, self._first + index.indices(len(self))[0])
+        with self._explained(range(len(self))[index]), Image.open(io.BytesIO(self._files[index])) as image:
+            return image.convert(_plain_mode(image.mode))
+
+    @contextmanager
+    def _explained(self, number: int) -> Iterator[None]:
+        from PIL import Image
+
         try:
-            with Image.open(io.BytesIO(self._files[index])) as image:
-                return image.convert("L" if image.mode in GREY_MODES else "RGB")
+            yield
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            number = self._first + range(len(self))[index]
-            raise UnknownData(f"Image {number + 1} of {self._source} cannot be decoded: {error}") from error
+            raise UnknownData(f"Image {self._first + number + 1} of {self._source} cannot be decoded: {error}") from error
+
+
+def _plain_mode(mode: str) -> str:
+    return "L" if mode in GREY_MODES else "RGB"
 
 
 def _of_hub(name: str, n: int, config: str, split: str, column: str, label: str) -> Items:
@@ -255,11 +274,11 @@ def _item_column(table: Any, label: str) -> str:
             return column.name
         if (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)) and column.name != label:
             texts.append(column.name)
-    return next((name for name in ("text", "sentence", "content") if name in texts), texts[0] if texts else "")
+    return next((name for name in TEXT_NAMES if name in texts), texts[0] if texts else "")
 
 
 def _is_images(kind: Any) -> bool:
-    """Whether a column holds images as the Hub's Parquet files do: {bytes, path}."""
+    """Whether a column holds images as the Hub's Parquet files do: {bytes, path}, or {bytes}."""
     import pyarrow as pa
 
     return pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0
@@ -292,8 +311,7 @@ def as_labels(values: Sequence[Any], names: Sequence[str] | None = None) -> tupl
     if names:
         known = [value if isinstance(value, int) and 0 <= value < len(names) else -1 for value in values]
         return np.array(known, dtype=np.int64), tuple(map(str, names))
-    missing = (None, "")
-    classes = sorted({value for value in values if value not in missing})
+    classes = sorted({value for value in values if value not in (None, "") and value == value})  # NaN is not itself
     places = {value: number for number, value in enumerate(classes)}
     return np.array([places.get(value, -1) for value in values], dtype=np.int64), tuple(map(str, classes))
 

@@ -185,10 +185,10 @@ class Thumbnails:
     """Small pictures of one shape: alike ones scaled to at most 64 pixels, others cut to squares."""
 
     def __init__(self, images: Sequence[Image]) -> None:
-        sizes, modes = set(), set()
-        for image in images:
-            sizes.add(image.size)
-            modes.add(image.mode)
+        from core.data.items import Encoded
+
+        heads = list(images.heads()) if isinstance(images, Encoded) else [(image.size, image.mode) for image in images]
+        sizes, modes = {size for size, _ in heads}, {mode for _, mode in heads}
         width, height = sizes.pop() if len(sizes) == 1 else (THUMBNAIL, THUMBNAIL)
         scale = min(1.0, THUMBNAIL / max(width, height))
         self.size = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tests.benchmarks.measurement import Measurement
 
-BENCHMARKS = ("recording", "storing", "gallery_paint")
+BENCHMARKS = ("recording", "storing", "gallery_paint", "extracting")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""A store that holds one snapshot of real digits before the server opens it: their pixels as features."""
+"""A store that holds a snapshot of real digits before the server opens it: their pixels as features, and as thumbnails."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def write_snapshot(path: Path, classes: int = 10, run: str = RUN) -> None:
     batches: list[Batch] = []
     recorder = Recorder(batches.append, (0,))
     recorder.embedding(0, images.pixels.flatten(1)[chosen], images.labels[chosen], name="features")
+    recorder.images(0, "thumbnails", images.pixels[chosen, 0])
     recorder.table("classes", [{"name": name} for name in images.classes[:classes]])
     recorder.close()
     spec = {"params": {"model": "starter/pixel_s", "data": "digits-8"}, "inputs": {}, "seeds": [0], "arms": ["snapshot"]}

@@ -10,11 +10,14 @@ from playwright.sync_api import expect
 from tests.browser.serving import serving
 from tests.browser.snapshot_store import RUN, write_snapshot
 
+OTHER = "ba9876543210"
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     store = tmp_path_factory.mktemp("embeddings") / "store.duckdb"
-    write_snapshot(store)
+    for run in (RUN, OTHER):
+        write_snapshot(store, run=run)
     with serving(PROVING_GROUND_STORE=str(store)) as server:
         yield server
 
@@ -46,6 +49,9 @@ def test_a_lasso_selects_what_it_surrounds_and_the_link_keeps_it(visitor, lab):
     count = int(said.inner_text().split()[0])
     assert 0 < count < 900
     assert "around=" in page.url
+    cells = page.get_by_test_id("stDataFrame").first.locator("table")
+    expect(cells.get_by_role("columnheader")).to_have_text([re.compile(word) for word in ("row", "picture", "label")])
+    expect(cells.get_by_role("gridcell").nth(1)).to_have_text(re.compile("^data:image/png;base64,"))
     again = visitor(page.url.removeprefix(lab.url), at=lab)
     expect(again.get_by_text(f"{count} items selected of 900")).to_be_visible()
 
@@ -72,3 +78,39 @@ def test_without_anything_to_look_at_the_page_says_what_to_do(visitor):
     page = visitor("/embeddings?snapshot=nothing")
     expect(page.get_by_role("heading", name="Embeddings")).to_be_visible()
     expect(page.get_by_role("link", name="Choose a model").or_(page.get_by_text("There is nothing called")).first).to_be_visible()
+
+
+def test_a_point_has_its_neighbours_beside_it(visitor, lab):
+    page = visitor(f"/embeddings?snapshot={RUN}&point=3", at=lab)
+    drawn(page)
+    expect(page.get_by_text("1 item selected of 900")).to_be_visible()
+    expect(page.get_by_text("Nearest by the angle between vectors")).to_be_visible()
+    neighbours = page.get_by_test_id("stDataFrame").nth(1).locator("table")
+    labels = neighbours.get_by_role("gridcell").filter(has_text=re.compile("^three$|^3$"))
+    expect(labels.first).to_be_attached()
+
+
+def test_what_is_selected_beside_is_selected_everywhere_and_both_are_compared(visitor, lab):
+    page = visitor(f"/embeddings?snapshot={RUN}&against={OTHER}&part=Side+by+side", at=lab)
+    drawn(page)
+    page.get_by_role("button", name="Measure how alike they are").click()
+    expect(page.get_by_text("Neurons that match best")).to_be_visible(timeout=180_000)
+    beside = page.locator(".frame").nth(2)
+    beside.get_by_role("button", name="Box").click()
+    beside.locator("canvas.points").scroll_into_view_if_needed()
+    drag(page, beside.locator("canvas.points").bounding_box(), [(0.3, 0.3), (0.5, 0.5), (0.7, 0.7)])
+    said = page.get_by_text(re.compile(r"\d+ items? selected of 900"))
+    expect(said).to_be_visible()
+    assert f"on={OTHER}" in page.url or f"on={RUN}" in page.url
+    count = said.inner_text()
+    again = visitor(page.url.removeprefix(lab.url), at=lab)
+    expect(again.get_by_text(count)).to_be_visible()
+
+
+def test_another_projection_is_computed_and_replaces_the_first(visitor, lab):
+    page = visitor(f"/embeddings?snapshot={RUN}&projection=t-SNE&perplexity=10", at=lab)
+    drawn(page)
+    expect(page.locator("canvas.points").first).to_have_attribute("aria-label", re.compile("^PCA of 900 items"))
+    page.get_by_role("button", name="Compute t-SNE").click()
+    expect(page.get_by_text(re.compile(r"t-SNE keeps \d\d% of an item's 10 nearest neighbours"))).to_be_visible(timeout=240_000)
+    expect(page.locator("canvas.points").first).to_have_attribute("aria-label", re.compile("^t-SNE of 900 items"))

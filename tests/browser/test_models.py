@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import zipfile
 
 import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 from safetensors.numpy import save
 
@@ -97,6 +100,42 @@ def test_a_model_is_found_looked_at_and_downloaded(visitor, a_hub, at):
     assert "pytorch_model.bin" not in a_hub.downloads
 
 
+def test_a_snapshot_of_a_starter_is_made_with_no_hub_and_opened(visitor, a_hub, at):
+    page = visitor("/models?search=no+such+model", at=at)
+    page.get_by_role("link", name="ResNet on MNIST").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("starter/mnist-resnet")
+    asked = len(a_hub.requests)
+    page.get_by_role("spinbutton", name="Items").fill("40")
+    page.get_by_role("spinbutton", name="Items").press("Enter")
+    press(page, "Make the snapshot")
+    expect(page.get_by_text("starter/mnist-resnet on mnist-5k")).to_be_visible()
+    assert re.search("snapshot=[0-9a-f]{12}", page.url)
+    assert len(a_hub.requests) == asked
+    page.get_by_role("main").get_by_role("link", name="Calibration").click()
+    expect(page).to_have_url(re.compile("/calibration.*snapshot=[0-9a-f]{12}"))
+
+
+def test_a_snapshot_of_an_upload(visitor, at, tmp_path):
+    page = visitor("/model?model=starter/digits-vit", at=at)
+    with zipfile.ZipFile(tmp_path / "mine.zip", "w") as archive:
+        for number in range(12):
+            buffer = io.BytesIO()
+            Image.fromarray(NUMBERS.integers(0, 256, (8, 8), dtype=np.uint8)).save(buffer, "PNG")
+            archive.writestr(f"{number % 2}/{number}.png", buffer.getvalue())
+    page.get_by_role("radio", name="Upload").click()
+    page.locator("input[type=file]").set_input_files(tmp_path / "mine.zip")
+    expect(page.get_by_text("mine.zip: 12 of images in 2 classes")).to_be_visible()
+    press(page, "Make the snapshot")
+    expect(page.get_by_text("starter/digits-vit on an upload")).to_be_visible()
+    expect(page.get_by_role("main").get_by_role("link", name="Embeddings")).to_be_visible()
+
+    page = visitor("/model?model=starter/digits-vit", at=at)
+    page.get_by_role("radio", name="Upload").click()
+    page.locator("input[type=file]").set_input_files({"name": "bad.zip", "mimeType": "application/zip", "buffer": b"no zip"})
+    expect(page.get_by_role("alert")).to_contain_text("bad.zip")
+    expect(page.get_by_role("button", name="Make the snapshot")).to_be_disabled()
+
+
 def test_a_card_is_shown_as_text_and_fetches_nothing(visitor, at):
     page = visitor("/model?model=tiny/vit-other", at=at)
     page.get_by_role("tab", name="Card").click()
@@ -119,6 +158,7 @@ def test_a_card_is_shown_as_text_and_fetches_nothing(visitor, at):
         ("/models?search=no+such+model", "No model matches."),
         ("/models?model=tiny/nothing", "There is no model tiny/nothing at"),
         ("/model", "The link names no model."),
+        ("/model?model=![x](https://example.org/x.png)", "'![x](https://example.org/x.png)' is no id of a Hub model"),
     ],
 )
 def test_what_cannot_be_had_is_said(visitor, at, address, sentence):

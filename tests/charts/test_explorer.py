@@ -53,8 +53,13 @@ def test_what_is_too_much_to_hover_over_is_left_out():
     n = explorer.HOVER_POINTS + 1
     colour = explorer.colour_by(np.zeros(n, int), dark=True)
     pictures = np.zeros((n, 28, 28), np.uint8)
-    header, columns = unpack(explorer.pack(np.zeros((n, 2), np.float32), colour, texts=["x"] * n, thumbnails=pictures))
-    assert header["texts"] is None and header["thumbnail"] is None and len(columns["pixels"]) == 0
+    header, columns = unpack(explorer.pack(np.zeros((n, 2), np.float32), colour, texts=["x"] * n, thumbnails=pictures[:, ::4, ::4]))
+    assert header["texts"] is None and header["thumbnail"] == {"height": 7, "width": 7, "channels": 1}
+    header, columns = unpack(explorer.pack(np.zeros((n, 2), np.float32), colour, thumbnails=pictures))
+    assert header["thumbnail"] == {"height": 14, "width": 14, "channels": 1} and len(columns["pixels"]) == n * 14 * 14
+    wide = np.broadcast_to(np.uint8(0), (n, 20, 20, 3))
+    header, columns = unpack(explorer.pack(np.zeros((n, 2), np.float32), colour, thumbnails=wide))
+    assert header["thumbnail"] is None and len(columns["pixels"]) == 0
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from core.charts import theme
 
 FOLDER = Path(__file__).parent
 HOVER_POINTS = 20_000  # with texts
-THUMBNAIL_BYTES = 12_000_000
+THUMBNAIL_BYTES, LEAST_PIXELS = 12_000_000, 12
 TEXT = 160  # characters shown on hover
 CLASSES = 60  # in the legend; more are drawn, their colours repeat
 VALUE_COLOURS = 64
@@ -96,7 +97,8 @@ def pack(
         points: (n, 2) as `fitted` gives them.
         selected: (n,) bool; the others are muted. None: nothing is selected.
         texts: (n,) shown on hover; left out above HOVER_POINTS.
-        thumbnails: (n, height, width) or (n, height, width, 3) uint8; left out above THUMBNAIL_BYTES.
+        thumbnails: (n, height, width) or (n, height, width, 3) uint8; made smaller where they are above THUMBNAIL_BYTES, and
+            left out where fewer than LEAST_PIXELS would be left of a side.
         series: points of one series move smoothly from one place to the next.
         description: the alternative text.
     """
@@ -123,7 +125,11 @@ def pack(
         "description": description or f"{n:,} points",
     }
     pixels = b""
-    if thumbnails is not None and thumbnails.nbytes <= THUMBNAIL_BYTES:
+    every = 1  # row and column of a thumbnail
+    if thumbnails is not None and thumbnails.size:
+        every = math.ceil(math.sqrt(thumbnails.nbytes / THUMBNAIL_BYTES))
+        thumbnails = thumbnails[:, ::every, ::every]
+    if thumbnails is not None and (every == 1 or min(thumbnails.shape[1:3]) >= LEAST_PIXELS):
         channels = thumbnails.shape[3] if thumbnails.ndim == 4 else 1
         header["thumbnail"] = {"height": thumbnails.shape[1], "width": thumbnails.shape[2], "channels": channels}
         pixels = np.ascontiguousarray(thumbnails, np.uint8).tobytes()
