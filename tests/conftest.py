@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+os.environ["PROVING_GROUND_REFERENCE"] = str(Path(__file__).parent / "no reference results")  # a store starts empty
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; the same for the processes that tests start
 
 BROWSER_TESTS = Path(__file__).parent / "browser"

@@ -7,6 +7,7 @@ kept, curves thinned and logits rounded.
 from __future__ import annotations
 
 import hashlib
+import os
 import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 if TYPE_CHECKING:
     from core.store.store import Store
 
-REFERENCE = Path(__file__).parents[1] / "reference"
+REFERENCE = Path(os.environ.get("PROVING_GROUND_REFERENCE") or Path(__file__).parents[1] / "reference")
 TABLES = ("runs", "cells", "scalars", "arrays", "tables", "results", "verdicts")
 CURVE_POINTS = 120
 LOGIT_DIGITS = 2
