@@ -296,7 +296,7 @@ def selection_panel(source: Source, step: int | None, mask: np.ndarray | None) -
     if len(rows) == 1:
         st.markdown("Nearest by the angle between vectors")
         near, cosines = nearest(source.name, step, int(rows[0]))
-        table(source, near, cosine=np.round(cosines, 4))
+        table(source, near, cosine=cosines.astype(float).round(4))
     st.download_button(
         "Save the rows as CSV", lambda: source.columns.iloc[rows].to_csv(index_label="row").encode(), "selected.csv", "text/csv",
         icon=":material/download:", on_click="ignore",

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import re
+from base64 import b64decode
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
+from core.data.digits import digits_images
 from tests.browser.serving import serving
 from tests.browser.snapshot_store import RUN, write_snapshot
 
@@ -49,9 +54,13 @@ def test_a_lasso_selects_what_it_surrounds_and_the_link_keeps_it(visitor, lab):
     count = int(said.inner_text().split()[0])
     assert 0 < count < 900
     assert "around=" in page.url
-    cells = page.get_by_test_id("stDataFrame").first.locator("table")
-    expect(cells.get_by_role("columnheader")).to_have_text([re.compile(word) for word in ("row", "picture", "label")])
-    expect(cells.get_by_role("gridcell").nth(1)).to_have_text(re.compile("^data:image/png;base64,"))
+    items = page.get_by_test_id("stDataFrame").first
+    expect(items.locator("th")).to_have_text(["row", "picture", "label"])
+    row, picture, label = items.locator("td").all_text_contents()[:3]
+    digits = digits_images()
+    pixels = np.asarray(Image.open(io.BytesIO(b64decode(picture.removeprefix("data:image/png;base64,")))))
+    assert np.array_equal(pixels, np.round(255 * digits.pixels[int(row), 0].numpy())), "the item's own picture"
+    assert label == str(digits.labels[int(row)].item())
     again = visitor(page.url.removeprefix(lab.url), at=lab)
     expect(again.get_by_text(f"{count} items selected of 900")).to_be_visible()
 
@@ -85,9 +94,14 @@ def test_a_point_has_its_neighbours_beside_it(visitor, lab):
     drawn(page)
     expect(page.get_by_text("1 item selected of 900")).to_be_visible()
     expect(page.get_by_text("Nearest by the angle between vectors")).to_be_visible()
-    neighbours = page.get_by_test_id("stDataFrame").nth(1).locator("table")
-    labels = neighbours.get_by_role("gridcell").filter(has_text=re.compile("^three$|^3$"))
-    expect(labels.first).to_be_attached()
+    neighbours = page.get_by_test_id("stDataFrame").nth(1)
+    expect(neighbours.locator("th")).to_have_text(["row", "picture", "cosine", "label"])
+    vectors = digits_images().pixels[:900].flatten(1).numpy()
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines = vectors @ vectors[3]
+    first = np.argsort(-cosines)[1]
+    found = neighbours.locator("td").all_text_contents()
+    assert int(found[0]) == first and float(found[2]) == pytest.approx(cosines[first], abs=1e-3)
 
 
 def test_what_is_selected_beside_is_selected_everywhere_and_both_are_compared(visitor, lab):
