@@ -43,6 +43,7 @@ def section(row: dict[str, Any], present: list[str], sweep: pd.DataFrame) -> Non
     status = kept["status"] if kept else None
     folder = _folder(spec.run) if status == "completed" else None
     if status in wording.ACTIVE:
+        st.session_state["files/watched"] = spec.run
         st.fragment(_progress, run_every=1)(spec.run)
     elif folder is not None:
         _ready(spec.run, folder, f"{row['spec']['params']['model'].rpartition('/')[2]}-pruned-{sparsity}")
@@ -77,7 +78,9 @@ def _folder(run: str) -> Any:
 def _progress(run: str) -> None:
     now = server.progress(run)
     if now is None or now.status not in wording.ACTIVE:
-        st.rerun()
+        if st.session_state.pop("files/watched", None) == run:
+            st.rerun()
+        return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.progress(now.fraction, text=f"Writing the files{wording.left(now.eta_seconds)}")
         st.button("Cancel", icon=":material/stop:", key="cancel-files", on_click=server.cancel, args=(run,))

@@ -181,7 +181,9 @@ def watch(run: str) -> None:
     """How far the run is, and its accuracies so far; when it has ended the page is drawn anew."""
     now = server.progress(run)
     if now is None or now.status not in wording.ACTIVE:
-        st.rerun()
+        if st.session_state.pop("pruning/watched", None) == run:
+            st.rerun()  # once: a timer that fires again while the page is drawn must not begin it anew
+        return
     ended = sum(cell.status not in wording.ACTIVE for cell in now.cells)
     words = f"{ended} of {wording.count(len(now.cells), 'arm')} done{wording.left(now.eta_seconds)}"
     st.progress(now.fraction, text="Waiting for a free worker" if now.status == "queued" else words)
@@ -414,6 +416,7 @@ st.markdown("Take weights out of a model, by six criteria, and see what it costs
 row = shown()
 run_panel(row)
 if row and row["status"] in wording.ACTIVE:
+    st.session_state["pruning/watched"] = row["run"]
     st.fragment(watch, run_every=1)(row["run"])
 elif row:
     status_line(row)
