@@ -486,3 +486,10 @@ def test_a_task_that_is_not_known(tmp_path):
     write(made("ViTForMaskedImageModeling", **VIT), tmp_path, images())
     with pytest.raises(HubError, match="tiny/model is made for ViTForMaskedImageModeling; what can be looked into"):
         from_folder(tmp_path, "tiny/model")
+
+
+def test_a_starter_as_a_sentence_encoder():
+    model = load("starter/names-bert", "feature-extraction")
+    features, logits = model.features_and_logits(model.preprocess(["Deutschland", "France"]))
+    assert features.shape == (2, 64)
+    assert logits is None
