@@ -177,7 +177,7 @@ def placed(source: Source, step: int | None) -> tuple[np.ndarray, str]:
         return principal(source.name, step), "PCA"
     chosen = st.segmented_control(
         "Projection", PROJECTIONS, default="PCA", required=True, key="projection", bind="query-params",
-        help="PCA shows directions of large variance. UMAP and t-SNE show neighbourhoods; they take a while the first time.",
+        help="PCA shows directions of large variance. UMAP and t-SNE show neighbourhoods and take a minute or so; they are kept.",
     )  # fmt: skip
     if chosen != "PCA":
         run = tool_run("projection", {"snapshot": source.name}, chosen, f"Compute {chosen}", settings(chosen))
