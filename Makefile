@@ -11,7 +11,7 @@ app: $(ENV)/app.installed
 	$(RUN) streamlit run app.py --server.port $(PORT) --server.showEmailPrompt false
 
 test: lint
-	$(RUN) pytest -n 2 --dist loadfile
+	$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(ENV)/test.installed
 	$(RUN) ruff check

@@ -43,12 +43,12 @@ class Snapshot:
     @cached_property
     def vectors(self) -> np.ndarray:
         """(n, d) float32."""
-        return self.store.stacked(self.run, "embedding", "features", "vectors")
+        return self._features("vectors")
 
     @cached_property
     def labels(self) -> np.ndarray:
         """(n,) int32, indices into `classes`; -1 where an item has none."""
-        return self.store.stacked(self.run, "embedding", "features", "labels")
+        return self._features("labels")
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -63,31 +63,27 @@ class Snapshot:
     @cached_property
     def logits(self) -> np.ndarray | None:
         """(n, outputs) float32; None where the model gives none, or where its classes are not those of the data."""
-        try:
-            return self.store.stacked(self.run, "predictions", "", "logits")
-        except KeyError:
-            return None
+        return self.store.stacked(self.run, "predictions", "", "logits")
 
     @cached_property
     def targets(self) -> np.ndarray | None:
         """(n,) int32, indices into the columns of `logits`: the labels in the model's own order; -1 where it has no such class."""
-        try:
-            return self.store.stacked(self.run, "predictions", "", "labels")
-        except KeyError:
-            return None
+        return self.store.stacked(self.run, "predictions", "", "labels")
 
     @cached_property
     def thumbnails(self) -> np.ndarray | None:
         """(n, height, width) or (n, height, width, 3) uint8; None where the items are no images."""
-        try:
-            return self.store.stacked(self.run, "images", "thumbnails", "pixels")
-        except KeyError:
-            return None
+        return self.store.stacked(self.run, "images", "thumbnails", "pixels")
 
     @cached_property
     def items(self) -> pd.DataFrame:
         """A row an item: its text where it has one, and further columns of the data."""
         return self.store.table(self.run, "items").drop(columns=["arm", "seed"])
+
+    def _features(self, part: str) -> np.ndarray:
+        found = self.store.stacked(self.run, "embedding", "features", part)
+        assert found is not None  # every complete snapshot has them
+        return found
 
     def _names(self, table: str) -> tuple[str, ...]:
         return tuple(self.store.table(self.run, table)["name"]) if table in self.store.table_names(self.run) else ()

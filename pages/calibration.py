@@ -15,10 +15,10 @@ import streamlit as st
 from app import engine
 from core import snapshots
 from core.charts import Axis, Key, lines, reliability
-from core.engine import Progress, Spec
+from core.engine import Spec
 from core.methods import registry
 from core.methods.base import ParameterError
-from pages import curves, exports, pictures, wording
+from pages import curves, exports, following, pictures, wording
 
 SLUG = "calibration"
 BASE = "uncalibrated"
@@ -120,37 +120,6 @@ def make_spec(source: str, classes: int) -> Spec | None:
     except ParameterError as error:
         st.warning(str(error), icon=":material/block:")
         return None
-
-
-def press(spec: Spec, again: bool) -> None:
-    """Queues the measurement."""
-    server.submit(spec, again=again)
-
-
-@st.fragment(run_every=1)
-def wait_for_workers() -> None:
-    """Holds the page back while the workers import what they need, a few seconds after the server's start."""
-    st.caption("The workers are warming up; this takes a few seconds after a start.")
-    if server.machine is not None:
-        st.rerun()
-
-
-@st.fragment(run_every=1)
-def under_way(run: str) -> None:
-    """A bar that moves by itself until the run has ended."""
-    now = server.progress(run)
-    if now is None or now.status not in wording.ACTIVE:
-        st.rerun()
-    ended = sum(cell.status not in wording.ACTIVE for cell in now.cells)
-    words = f"{ended} of {wording.count(len(now.cells), 'calibrator')} done{wording.left(now.eta_seconds)}"
-    st.progress(now.fraction, text="Waiting for a free worker" if now.status == "queued" else words)
-
-
-def failures(progress: Progress) -> None:
-    """What went wrong."""
-    for message in dict.fromkeys(filter(None, [*(cell.message for cell in progress.cells), progress.message])):
-        first, _, _ = message.partition("\n")
-        st.error(first.removeprefix("ValueError: "), icon=":material/error:")
 
 
 # --- the result ---------------------------------------------------------------------------------------------------
@@ -354,29 +323,17 @@ if not found:
 source = choose_source(found)
 items, classes = shape_of(source)
 if server.machine is None:
-    wait_for_workers()
+    following.wait_for_workers()
     st.stop()
 with st.container(horizontal=True, vertical_alignment="center"):
     spec = make_spec(source, classes)
-    kept = store.run(spec.run) if spec else None
-    status = kept["status"] if kept else ""
-    if spec and status in wording.ACTIVE:
-        st.button("Cancel", icon=":material/stop:", key="cancel", on_click=server.cancel, args=(spec.run,))
-    elif spec and status != "completed":
-        st.button(
-            "Measure calibration",
-            icon=":material/play_arrow:",
-            type="primary",
-            key="measure",
-            on_click=press,
-            args=(spec, bool(kept)),
-        )
+    following.run_button(spec, "Measure calibration", key="measure")
     st.caption(f"{items:,} items, {classes:,} classes")
-if spec and kept:
-    if status in wording.ACTIVE:
-        under_way(spec.run)
-    elif status == "completed":
-        result(spec.run, source)
-    else:
-        st.markdown(wording.badge(status))
-        failures(server.progress(spec.run))
+now = server.progress(spec.run) if spec else None
+if now and now.status in wording.ACTIVE:
+    following.follow(spec.run, lambda now: following.bar(now, following.cells_done(now, "calibrator")))
+elif now and now.status == "completed":
+    result(spec.run, source)
+elif now:
+    st.markdown(wording.badge(now.status))
+    following.failures(now)

@@ -19,10 +19,9 @@ from app import engine
 from core import snapshots
 from core.charts import explorer as charts
 from core.charts import project
-from core.engine import Spec
 from core.methods import registry
 from core.methods.base import ParameterError
-from pages import curves, explorer, pictures, snapshot_methods, wording
+from pages import curves, explorer, following, pictures, snapshot_methods, wording
 
 SHOWN = 200  # rows of a table of items
 NEIGHBOURS = 12
@@ -140,35 +139,22 @@ def principal(name: str, step: int | None) -> np.ndarray:
 def tool_run(slug: str, inputs: dict[str, str], arm: str, label: str, changed: dict[str, Any] | None = None) -> str | None:
     """The completed run of a tool on snapshots; where there is none, a button that asks for it, or its progress."""
     if server.machine is None:
-        st.caption("The workers are warming up; this takes a few seconds after a start.")
+        following.wait_for_workers()
         return None
     try:
         spec = server.make_spec(slug, "quick", changed, [arm], inputs=inputs)
     except ParameterError as error:
         st.warning(str(error), icon=":material/block:")
         return None
-    row = store.run(spec.run)
-    if row and row["status"] == "completed":
+    following.run_button(spec, label, key=f"ask-{slug}")
+    now = server.progress(spec.run)
+    if now and now.status == "completed":
         return spec.run
-    if row and row["status"] in wording.ACTIVE:
-        follow(spec)
-    else:
-        if row and row["status"] == "failed":
-            why = next((cell.message for cell in server.progress(spec.run).cells if cell.message), row["message"])
-            st.error(why.partition("\n")[0].removeprefix("ValueError: "), icon=":material/error:")
-        st.button(label, icon=":material/play_arrow:", key=f"ask-{spec.run}", on_click=server.submit, args=(spec, True))
+    if now and now.status in wording.ACTIVE:
+        following.follow(spec.run, lambda now: following.bar(now, "Computing"))
+    elif now:
+        following.failures(now)
     return None
-
-
-@st.fragment(run_every=1)
-def follow(spec: Spec) -> None:
-    """A bar until the run has ended."""
-    progress = server.progress(spec.run)
-    if progress is None or progress.status not in wording.ACTIVE:
-        st.rerun()
-    words = "Waiting for a free worker" if progress.status == "queued" else f"Computing{wording.left(progress.eta_seconds)}"
-    st.progress(progress.fraction, text=words)
-    st.button("Cancel", icon=":material/stop:", key=f"stop-{spec.run}", on_click=server.cancel, args=(spec.run,))
 
 
 def placed(source: Source, step: int | None) -> tuple[np.ndarray, str]:

@@ -1,12 +1,13 @@
 """One paper: what it says, a run of it, and what the run says about its claims.
 
 The controls make a spec, the spec names its run, and the page shows that run. `?paper=` chooses the paper and `?run=` the run;
-`?preset=` and `?snapshot=` what the controls start with where there is no run.
+`?preset=`, `?snapshot=` and `?weights=` what the controls start with where there is no run.
 """
 
 import math
 import re
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from core import report
 from core.engine import Progress, Spec
 from core.methods import registry
 from core.methods.base import FAMILIES, Lines, Method, ParameterError, Points, View
-from pages import controls, exports, inputs, pictures, wording
+from pages import controls, exports, following, inputs, pictures, wording
 
 FIRST_POINT_PATIENCE = 0.8  # seconds, less than from one look at the run to the next
+GIVEN = {"snapshot": "features", "weights": "weights"}  # what the URL may give a run to work on, and the INPUTS that take it
 DISPLAY_EQUATION = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)  # Markdown wants its dollars on lines of their own
 
 server = engine()
@@ -46,7 +48,7 @@ def linked_run(method: Method) -> dict[str, Any] | None:
     """The run in the URL, else the paper's latest result. A run that is not there is said, and passed over."""
     run = st.query_params.get("run")
     if run is None:
-        latest = store.latest(method.slug) if not {"preset", "snapshot"} & set(st.query_params) else None
+        latest = store.latest(method.slug) if not {"preset", *GIVEN} & set(st.query_params) else None
         return store.run(latest) if latest else None
     row = store.run(run)
     if row is None or row["slug"] != method.slug:
@@ -78,8 +80,8 @@ def arrive(method: Method, row: dict[str, Any] | None) -> None:
         controls.fill_from_run(method, row)
     else:
         asked = st.query_params.get("preset")
-        snapshot = st.query_params.get("snapshot") if "features" in method.inputs else None
-        given = {"snapshot": snapshot} if snapshot else {}
+        usable = [name for name, kind in GIVEN.items() if kind in method.inputs and st.query_params.get(name)]
+        given = {name: st.query_params[name] for name in usable}
         controls.fill_from_preset(method, asked if asked in method.presets else "quick", given)
     remember(method, row["run"] if row else None)
 
@@ -96,12 +98,6 @@ def make_spec(method: Method, preset: str, values: dict[str, Any], arms: list[st
     except ParameterError as error:
         st.warning(str(error), icon=":material/block:")
         return None
-
-
-def press_run(method: Method, spec: Spec, again: bool) -> None:
-    """Queues the spec, and makes its run the one that the page and its link show."""
-    run = server.submit(spec, again=again)
-    remember(method, run)
 
 
 def remember(method: Method, run: str | None) -> None:
@@ -128,13 +124,14 @@ def run_panel(method: Method) -> tuple[Spec | None, str | None]:
         values, arms, seeds = controls.choose_settings(method)
         with said:
             if server.machine is None:
-                wait_for_workers()
+                following.wait_for_workers()
                 spec = None
             else:
                 spec = make_spec(method, preset, values, arms, seeds)
-        run = shown_run(method, spec)
         with button:
-            run_button(method, spec)
+            if following.run_button(spec, "Run", "Run again"):
+                remember(method, spec.run)
+        run = shown_run(method, spec)
         with said:
             if spec:
                 size = f"{wording.count(len(spec.arms), 'arm')} with {wording.count(len(spec.seeds), 'seed')} on {spec.device}"
@@ -175,41 +172,15 @@ def preset_label(method: Method, name: str) -> str:
     return f"{title} · {wording.duration(took or preset.seconds)}"
 
 
-def run_button(method: Method, spec: Spec | None) -> None:
-    """Run, Run again or Cancel: one thing to press."""
-    kept = store.run(spec.run) if spec else None
-    if spec and kept and kept["status"] in wording.ACTIVE:
-        st.button("Cancel", icon=":material/stop:", key="cancel", on_click=server.cancel, args=(spec.run,))
-    elif spec and kept and kept["status"] == "completed" and kept["origin"] == "own":
-        st.button("Run again", icon=":material/replay:", key="again", on_click=press_run, args=(method, spec, True))
-    else:
-        more = {"disabled": spec is None, "on_click": press_run, "args": (method, spec, kept is not None)}
-        st.button("Run", icon=":material/play_arrow:", type="primary", key="run", **more)
-
-
-@st.fragment(run_every=1)
-def wait_for_workers() -> None:
-    """Holds the button back while the workers import what they need, a few seconds after the server's start."""
-    st.caption("The workers are warming up; this takes a few seconds after a start.")
-    if server.machine is not None:
-        st.rerun()
-
-
 # --- the result ---------------------------------------------------------------------------------------------------
 
 
-def result(method: Method, run: str) -> None:
+def result(method: Method, run: str, progress: Progress) -> None:
     """Status, pictures and claims of a run; drawn again every second while it is under way."""
-    progress = server.progress(run)
-    if progress is None:
-        st.info("This run has been deleted.", icon=":material/delete:")
-        return
     with st.container(key="live"):
         status_line(run, progress)
         draw_findings(method, run, progress.status)
         draw_cells(progress)
-    if progress.status not in wording.ACTIVE and st.session_state.pop("watched", None) == run:
-        st.rerun()  # the run has ended: the button and the exports outside of this fragment must know
 
 
 def draw_findings(method: Method, run: str | None, status: str | None) -> None:
@@ -224,14 +195,9 @@ def draw_findings(method: Method, run: str | None, status: str | None) -> None:
 def status_line(run: str, progress: Progress) -> None:
     """How far the run is, or how it ended."""
     row = store.run(run)
-    ended = sum(cell.status not in wording.ACTIVE for cell in progress.cells)
     if progress.status in wording.ACTIVE:
-        words = f"{ended} of {wording.count(len(progress.cells), 'cell')} done{wording.left(progress.eta_seconds)}"
-        if progress.status == "queued":
-            words = "Waiting for a free worker"
-        elif ended == len(progress.cells):
-            words = "Deciding the claims"
-        st.progress(progress.fraction, text=words)
+        deciding = all(cell.status not in wording.ACTIVE for cell in progress.cells)
+        following.bar(progress, "Deciding the claims" if deciding else following.cells_done(progress, "cell"))
     else:
         seeds = wording.count(len(row["spec"]["seeds"]), "seed")
         took = f"{wording.duration(progress.seconds)} on {row['device']}"
@@ -240,19 +206,7 @@ def status_line(run: str, progress: Progress) -> None:
         facts = (*origin, *filter(None, [given]), f"{row['preset']} preset", seeds, took, f"{row['created']:%-d %b %Y, %H:%M} UTC")
         chips = wording.standing(progress.status, store.verdicts(run)["verdict"])
         st.markdown(f"{chips} :small[:gray[{' · '.join(facts)}]]")
-    failures(progress)
-
-
-def failures(progress: Progress) -> None:
-    """What went wrong, with the traceback on demand."""
-    messages = dict.fromkeys([progress.message, *(cell.message for cell in progress.cells if cell.status == "failed")])
-    for message in filter(None, messages):
-        who = [f"{cell.arm}, seed {', '.join(map(str, cell.seeds))}" for cell in progress.cells if cell.message == message]
-        first, _, traceback = message.partition("\n")
-        st.error(first, title="; ".join(who) or None, icon=":material/error:")
-        if traceback.strip():
-            with st.expander("Traceback"):
-                st.code(traceback.strip(), language=None)
+    following.failures(progress)
 
 
 def draw_pictures(method: Method, run: str | None, status: str | None) -> None:
@@ -417,7 +371,7 @@ def keep_in_link(method: Method, run: str | None) -> None:
     else:
         st.query_params.pop("run", None)
         wanted = {"preset": controls.positions(method)["preset"], **controls.inputs(method)}
-    for name in ("preset", "snapshot"):
+    for name in ("preset", *GIVEN):
         if name in wanted:
             st.query_params[name] = wanted[name]
         else:
@@ -437,8 +391,5 @@ keep_in_link(method, run)
 if run is None:
     draw_findings(method, None, None)
 else:
-    active = server.progress(run).status in wording.ACTIVE
-    if active:
-        st.session_state["watched"] = run
-    st.fragment(result, run_every=1 if active else None)(method, run)
+    following.follow(run, partial(result, method, run))
 about(method, spec, run)

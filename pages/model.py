@@ -3,6 +3,8 @@
 `?model=` and `?revision=` choose the model, `?snapshot=` the snapshot that is shown.
 """
 
+from functools import partial
+
 import streamlit as st
 
 from app import engine
@@ -10,7 +12,7 @@ from core import hub
 from core.engine import Progress, Spec
 from core.hub import HubError, ModelInfo
 from core.methods.base import ParameterError
-from pages import model_card, snapshot_form, wording
+from pages import following, model_card, snapshot_form, wording
 
 server = engine()
 
@@ -141,59 +143,42 @@ def get(info: ModelInfo) -> bool:
         return True
     with st.container(border=True, key="download"):
         if server.machine is None:
-            snapshot_form.wait_for_workers()
+            following.wait_for_workers()
             return False
         try:
             spec = server.make_spec("download", "quick", {"model": info.name, "revision": info.commit}, device="cpu")
         except ParameterError as error:
             st.warning(wording.plain(str(error)), icon=":material/block:")
             return False
-        progress = server.progress(spec.run)
-        if progress and progress.status in wording.ACTIVE:
-            watch_download(info, spec.run)
-        else:
-            offer_download(info, spec, progress)
+        offer_download(info, spec)
     return False
 
 
-def offer_download(info: ModelInfo, spec: Spec, progress: Progress | None) -> None:
-    """The button, with what happened the last time."""
+def offer_download(info: ModelInfo, spec: Spec) -> None:
+    """The button, with how far the download is, or what happened the last time."""
     total, here = sum(file.size for file in info.wanted), hub.held(info)
-    if progress and progress.status == "failed":
-        st.error(wording.plain(why(progress)), icon=":material/error:")
-    rest = f"Go on, {model_card.size(total - here)} left" if here else f"Download {model_card.size(total)}"
+    label = f"Go on, {model_card.size(total - here)} left" if here else f"Download {model_card.size(total)}"
+    fits = hub.fits(info, server.cell_bytes)
     with st.container(horizontal=True, vertical_alignment="center"):
-        fits = hub.fits(info, server.cell_bytes)
-        st.button(rest, type="primary", icon=":material/download:", disabled=not fits, on_click=press, args=(spec,))
+        following.run_button(spec if fits else None, label, label, icon=":material/download:", key="download-files")
         files = wording.count(len(info.wanted), "file")
         st.caption(
             f"{files} into the Hub's cache of this machine: safetensors and plain configuration."
             if fits
             else "Too large for a run on this machine. Choose a smaller model, or a machine with more memory."
         )
+    now = server.progress(spec.run)
+    if now and now.status in wording.ACTIVE:
+        following.follow(spec.run, partial(watch_download, info))
+    elif now and now.status == "failed":
+        following.failures(now)
 
 
-def press(spec: Spec) -> None:
-    """Starts the download, also where a run of it is kept whose files have gone."""
-    server.submit(spec, again=True)
-
-
-@st.fragment(run_every=1)
-def watch_download(info: ModelInfo, run: str) -> None:
-    """How far it is, until it has ended."""
-    progress = server.progress(run)
-    if progress is None or progress.status not in wording.ACTIVE:
-        st.rerun()
+def watch_download(info: ModelInfo, progress: Progress) -> None:
+    """How far it is."""
     total, here = sum(file.size for file in info.wanted), hub.held(info)
     words = f"{model_card.size(here)} of {model_card.size(total)}{wording.left(progress.eta_seconds)}"
     st.progress(min(here / max(total, 1), 1.0), text="Waiting for a free worker" if progress.status == "queued" else words)
-    st.button("Cancel", icon=":material/stop:", key="cancel-download", on_click=server.cancel, args=(run,))
-
-
-def why(progress: Progress) -> str:
-    """The sentence of a failed run, without the name of its exception."""
-    message = next((cell.message for cell in progress.cells if cell.message), progress.message)
-    return message.partition("\n")[0].removeprefix("HubError: ")
 
 
 chosen = st.query_params.get("model", "").strip()

@@ -14,7 +14,7 @@ from core.hub import HubError
 from core.hub.push import TOKENS, has_own_token, push
 from core.methods import registry
 from core.methods.base import ParameterError
-from pages import wording
+from pages import following, wording
 
 SLUG = "pruned-weights"
 
@@ -39,22 +39,18 @@ def section(row: dict[str, Any], present: list[str], sweep: pd.DataFrame) -> Non
     spec = _spec(row, criterion, sparsity)
     if spec is None:
         return
-    kept = store.run(spec.run)
-    status = kept["status"] if kept else None
-    folder = _folder(spec.run) if status == "completed" else None
-    if status in wording.ACTIVE:
-        st.session_state["files/watched"] = spec.run
-        st.fragment(_progress, run_every=1)(spec.run)
-    elif folder is not None:
+    folder = _folder(spec.run)
+    if folder is not None:
         _ready(spec.run, folder, f"{row['spec']['params']['model'].rpartition('/')[2]}-pruned-{sparsity}")
-    else:
-        if status == "failed":
-            for message in dict.fromkeys(cell.message for cell in server.progress(spec.run).cells if cell.message):
-                first = message.partition("\n")[0]
-                st.error(wording.plain(first.partition(": ")[2] or first), icon=":material/error:")
-        elif status == "completed":
-            st.caption("The files were removed since they were made; they can be made again.")
-        st.button("Prepare the files", icon=":material/inventory_2:", key="prepare", on_click=server.submit, args=(spec, True))
+        return
+    following.run_button(spec, "Prepare the files", "Prepare the files again", icon=":material/inventory_2:", key="prepare")
+    now = server.progress(spec.run)
+    if now and now.status in wording.ACTIVE:
+        following.follow(spec.run, lambda now: following.bar(now, "Writing the files"))
+    elif now and now.status == "completed":
+        st.caption("The files were removed since they were made.")
+    elif now:
+        following.failures(now)
 
 
 def _spec(row: dict[str, Any], criterion: str, sparsity: int) -> Spec | None:
@@ -70,20 +66,10 @@ def _spec(row: dict[str, Any], criterion: str, sparsity: int) -> Spec | None:
 
 
 def _folder(run: str) -> Any:
-    """Where the files of a complete run are; None where they have been removed."""
-    table = store.table(run, "export")
+    """Where the files of a complete run are; None where there are none, or not any more."""
+    kept = store.run(run)
+    table = store.table(run, "export") if kept and kept["status"] == "completed" else ()
     return exported.find(table["folder"].iloc[-1]) if len(table) else None
-
-
-def _progress(run: str) -> None:
-    now = server.progress(run)
-    if now is None or now.status not in wording.ACTIVE:
-        if st.session_state.pop("files/watched", None) == run:
-            st.rerun()
-        return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.progress(now.fraction, text=f"Writing the files{wording.left(now.eta_seconds)}")
-        st.button("Cancel", icon=":material/stop:", key="cancel-files", on_click=server.cancel, args=(run,))
 
 
 def _ready(run: str, folder: Any, name: str) -> None:

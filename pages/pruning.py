@@ -3,6 +3,7 @@
 `?run=` is the run that is shown; `?snapshot=` or `?model=&revision=&data=` what the controls start with where there is none.
 """
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -12,10 +13,10 @@ from app import engine
 from core import hub, report, snapshots
 from core.charts import Axis, Key, bars, heatmap
 from core.data.items import bundled
-from core.engine import Spec
+from core.engine import Progress, Spec
 from core.methods import registry
 from core.methods.base import ParameterError
-from pages import exports, pictures, pruned_weights, snapshot_methods, wording
+from pages import exports, following, pictures, pruned_weights, snapshot_methods, wording
 
 SLUG = "pruning"
 DENSE, MAGNITUDE, SAMPLE = "dense", "magnitude-global", "sample of all layers"
@@ -137,56 +138,36 @@ def make_spec(values: dict[str, Any], arms: list[str], inputs: dict[str, str]) -
         return None
 
 
-def press_run(spec: Spec, again: bool) -> None:
-    """Queues the spec, and makes its run the one that the page and its link show; the controls stay as they are."""
-    server.submit(spec, again=again)
+def show_run(run: str) -> None:
+    """Makes a run the one that the page and its link show; the controls stay as they are."""
     for name in FROM_URL:
         st.query_params.pop(name, None)
-    st.query_params["run"] = spec.run
+    st.query_params["run"] = run
     st.session_state["pruning/asked"] = asked_for()
 
 
-def run_panel(row: dict[str, Any] | None) -> None:
-    """The controls and one button."""
+def run_panel(row: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The controls and one button; returns the run to show, which is another one where the button was pressed."""
     with st.container(border=True, key="run-panel"):
         if server.machine is None:
-            wait_for_workers()
-            return
+            following.wait_for_workers()
+            return row
         spec = controls(row)
-        kept = store.run(spec.run) if spec else None
         with st.container(horizontal=True, vertical_alignment="center"):
-            if spec and kept and kept["status"] in wording.ACTIVE:
-                st.button("Cancel", icon=":material/stop:", key="cancel", on_click=server.cancel, args=(spec.run,))
-            else:
-                again = kept is not None and kept["status"] == "completed"
-                label, icon = ("Run again", ":material/replay:") if again else ("Prune", ":material/play_arrow:")
-                more = {"type": "secondary" if again else "primary", "disabled": spec is None}
-                st.button(label, icon=icon, key="run", on_click=press_run, args=(spec, kept is not None), **more)
+            if following.run_button(spec, "Prune", "Run again"):
+                show_run(spec.run)
+                return store.run(spec.run)
             if spec and row and row["run"] != spec.run:
                 st.caption("Below is the run in the link; its model, data or settings differ from the controls.")
-
-
-@st.fragment(run_every=1)
-def wait_for_workers() -> None:
-    """Holds the controls back while the workers import what they need, a few seconds after the server's start."""
-    st.caption("The workers are warming up; this takes a few seconds after a start.")
-    if server.machine is not None:
-        st.rerun()
+    return row
 
 
 # --- what it costs ----------------------------------------------------------------------------------------------------
 
 
-def watch(run: str) -> None:
-    """How far the run is, and its accuracies so far; when it has ended the page is drawn anew."""
-    now = server.progress(run)
-    if now is None or now.status not in wording.ACTIVE:
-        if st.session_state.pop("pruning/watched", None) == run:
-            st.rerun()  # once: a timer that fires again while the page is drawn must not begin it anew
-        return
-    ended = sum(cell.status not in wording.ACTIVE for cell in now.cells)
-    words = f"{ended} of {wording.count(len(now.cells), 'arm')} done{wording.left(now.eta_seconds)}"
-    st.progress(now.fraction, text="Waiting for a free worker" if now.status == "queued" else words)
+def watch(run: str, now: Progress) -> None:
+    """How far the run is, and its accuracies so far."""
+    following.bar(now, following.cells_done(now, "arm"))
     with st.container(key="live"):
         chart = report.figure(store, run, tool.views[0], method=tool, dark=pictures.is_dark())
         if chart is None:
@@ -199,19 +180,12 @@ def watch(run: str) -> None:
 
 def status_line(row: dict[str, Any]) -> None:
     """What was pruned on what, how the run ended, and what went wrong."""
-    spec, now = row["spec"]["params"], server.progress(row["run"])
+    spec = row["spec"]["params"]
     data = spec["data"] or "an upload"
     facts = f"{wording.plain(spec['model'])} on {wording.plain(data)} · {row['created']:%-d %b %Y, %H:%M} UTC"
     took = "" if pd.isna(row["seconds"]) else f" · {wording.duration(row['seconds'])} on {row['device']}"
     st.markdown(f"{wording.badge(row['status'])} :small[:gray[{facts}{took}]]")
-    failed = [cell.message for cell in now.cells if cell.status == "failed" and cell.message]
-    raised = [message for message in failed if "\n" in message]  # not what only builds on it
-    for message in dict.fromkeys(raised or failed):
-        first, _, traceback = message.partition("\n")
-        st.error(wording.plain(first.partition(": ")[2] or first), icon=":material/error:")
-        if traceback.strip():
-            with st.expander("Traceback"):
-                st.code(traceback.strip(), language=None)
+    following.failures(server.progress(row["run"]))
 
 
 def costs(run: str) -> None:
@@ -401,7 +375,8 @@ def result(row: dict[str, Any]) -> None:
 
 def papers(row: dict[str, Any]) -> None:
     """The papers that work on features, on the newest snapshot of the same model."""
-    model = row["spec"]["params"]["model"]
+    model, revision = (row["spec"]["params"][name] for name in ("model", "revision"))
+    snapshot_methods.weights_section(f"{model}@{revision}" if revision else model)
     found = [snapshot for snapshot in snapshots.every(store) if snapshot.params["model"] == model]
     if found:
         snapshot_methods.section(found[0].run)
@@ -413,11 +388,9 @@ def papers(row: dict[str, Any]) -> None:
 
 st.title("Pruning", anchor=False)
 st.markdown("Take weights out of a model, by six criteria, and see what it costs. Nothing is trained after it.")
-row = shown()
-run_panel(row)
+row = run_panel(shown())
 if row and row["status"] in wording.ACTIVE:
-    st.session_state["pruning/watched"] = row["run"]
-    st.fragment(watch, run_every=1)(row["run"])
+    following.follow(row["run"], partial(watch, row["run"]))
 elif row:
     status_line(row)
     result(row)

@@ -8,10 +8,9 @@ import streamlit as st
 
 from app import engine
 from core.charts import Axis, lines
-from pages import curves, exports, pictures, wording
+from pages import curves, exports, following, pictures, wording
 
 PAGE_LENGTH = 20
-MARKDOWN = set(r"\`*_{}[]<>()#+-.!|~$:")
 
 server = engine()
 store = server.store
@@ -40,7 +39,7 @@ def row(run: Any) -> None:
             st.caption(facts if pd.isna(run.seconds) else f"{facts} · {wording.duration(run.seconds)} on {run.device}")
         with st.container(width=260):
             if run.status in wording.ACTIVE and run.slug != curves.OWN:
-                progress(run.run)
+                following.follow(run.run, lambda now: following.bar(now, now.status.capitalize()))
             else:
                 st.markdown(wording.standing(run.status, store.verdicts(run.run)["verdict"]))
         with st.container(horizontal=True, horizontal_alignment="right", width="stretch"):
@@ -51,17 +50,12 @@ def heading(run: Any) -> None:
     """The run's title, a link to its page; a script of a person's own has none, and its curves are on the page Dynamics."""
     title = curves.title_of(run)
     if run.slug == curves.OWN:
-        st.page_link("dynamics.py", label=f"**{plain(title)}**", query_params={"compare": run.run}, icon="")
+        st.page_link("dynamics.py", label=f"**{wording.plain(title)}**", query_params={"compare": run.run}, icon="")
         params = json.loads(run.spec)["params"]
         if params:
-            st.caption(plain(", ".join(f"{name} = {value}" for name, value in params.items())))
+            st.caption(wording.plain(", ".join(f"{name} = {value}" for name, value in params.items())))
     else:
         st.page_link("method.py", label=f"**{title}**", query_params={"paper": run.slug, "run": run.run}, icon="")
-
-
-def plain(text: str) -> str:
-    """A person's text without the signs that Markdown would take for its own."""
-    return "".join(f"\\{character}" if character in MARKDOWN else character for character in text)
 
 
 def actions(run: Any) -> None:
@@ -82,19 +76,12 @@ def actions(run: Any) -> None:
         ask_before_deleting(run.run, curves.title_of(run), run.preset)
 
 
-@st.fragment(run_every=1)
-def progress(run: str) -> None:
-    """A bar that moves by itself until the run has ended."""
-    now = server.progress(run)
-    if now is None or now.status not in wording.ACTIVE:
-        st.rerun()
-    st.progress(now.fraction, text=f"{now.status.capitalize()}{wording.left(now.eta_seconds)}")
-
-
 @st.dialog("Delete this run?")
 def ask_before_deleting(run: str, title: str, preset: str) -> None:
     """Deletes only what a person confirms."""
-    st.markdown(f"The {preset} run `{run}` of **{plain(title)}** and all that it recorded will be gone. This cannot be undone.")
+    st.markdown(
+        f"The {preset} run `{run}` of **{wording.plain(title)}** and all that it recorded will be gone. This cannot be undone."
+    )
     with st.container(horizontal=True, horizontal_alignment="right"):
         if st.button("Keep it"):
             st.rerun()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,12 @@ from app import engine
 from core import snapshots
 from core.data.items import bundled
 from core.data.uploads import UploadError, read_upload
-from core.engine import Progress, Spec
+from core.engine import Progress
 from core.hub import ModelInfo, starters
 from core.methods import registry
 from core.methods.base import ParameterError
 from core.store import StoreError
-from pages import wording
+from pages import following, wording
 
 LOOKS = {  # page, what it says on the link, its icon
     "embeddings.py": ("Embeddings", ":material/scatter_plot:"),
@@ -40,7 +41,7 @@ def section(info: ModelInfo) -> None:
     progress = server.progress(run) if run else None
     with st.container(border=True, key="snapshot"):
         if progress and progress.status in wording.ACTIVE:
-            watch(run)
+            following.follow(run, partial(under_way, run))
         else:
             if progress:
                 outcome(run, progress)
@@ -61,24 +62,25 @@ def form(info: ModelInfo) -> None:
         )  # fmt: skip
     values = {"model": info.name, "revision": info.commit, "items": int(items), "layer": layer, **given}
     if server.machine is None:
-        wait_for_workers()
+        following.wait_for_workers()
         return
     try:
         spec = server.make_spec(snapshots.SLUG, "quick", values, inputs=inputs) if ready else None
     except ParameterError as error:
         st.warning(wording.plain(str(error)), icon=":material/block:")
         spec = None
-    st.button(
-        "Make the snapshot", type="primary", icon=":material/photo_camera:", disabled=spec is None, on_click=make, args=(spec,)
-    )
-
-
-@st.fragment(run_every=1)
-def wait_for_workers() -> None:
-    """Holds the button back while the workers start."""
-    st.caption("The workers are warming up; this takes a few seconds after a start.")
-    if server.machine is not None:
+    if following.run_button(spec, "Make the snapshot", icon=":material/photo_camera:", key="make-snapshot"):
+        st.query_params["snapshot"] = spec.run
         st.rerun()
+    if spec and spec.run != st.query_params.get("snapshot") and snapshots.read(store, spec.run):
+        st.caption("This snapshot is here already.")
+        links(spec.run)
+
+
+def under_way(run: str, now: Progress) -> None:
+    """How far the snapshot is."""
+    following.bar(now, f"{100 * now.fraction:.0f}% of the items" if now.fraction else "Loading the model")
+    st.button("Cancel", icon=":material/stop:", key="cancel-snapshot", on_click=server.cancel, args=(run,))
 
 
 Given = tuple[dict[str, Any], dict[str, str], bool]  # parameters, inputs, and whether that is all that is needed
@@ -159,39 +161,15 @@ def blocks(info: ModelInfo) -> list[str]:
     return list(names)
 
 
-def make(spec: Spec) -> None:
-    """Queues the snapshot, and shows it; one that is kept is shown at once."""
-    st.query_params["snapshot"] = server.submit(spec)
-
-
-@st.fragment(run_every=1)
-def watch(run: str) -> None:
-    """How far the snapshot is, until it has ended."""
-    progress = server.progress(run)
-    if progress is None or progress.status not in wording.ACTIVE:
-        st.rerun()
-    words = "Waiting for a free worker" if progress.status == "queued" else "Loading the model"
-    if progress.fraction:
-        words = f"{100 * progress.fraction:.0f}% of the items{wording.left(progress.eta_seconds)}"
-    st.progress(progress.fraction, text=words)
-    st.button("Cancel", icon=":material/stop:", key="cancel-snapshot", on_click=server.cancel, args=(run,))
-
-
 def outcome(run: str, progress: Progress) -> None:
     """How the snapshot in the link has ended."""
     if progress.status == "completed":
         made = snapshots.read(store, run)
         st.markdown(f"{wording.badge('completed', 'ready')} {wording.plain(made.title) if made else ''}")
         links(run)
-    elif progress.status == "failed":
-        message = next((cell.message for cell in progress.cells if cell.message), progress.message)
-        first, _, traceback = message.partition("\n")
-        st.error(wording.plain(first.partition(": ")[2] or first), icon=":material/error:")
-        if traceback.strip():
-            with st.expander("Traceback"):
-                st.code(traceback.strip(), language=None)
     else:
         st.markdown(wording.badge(progress.status))
+        following.failures(progress)
 
 
 def links(run: str) -> None:

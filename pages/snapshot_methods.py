@@ -1,4 +1,4 @@
-"""The papers that work on frozen features, each to be run on a snapshot from the snapshot's own page."""
+"""The papers that work on a model, on the features in a snapshot or on its weights; each to be run from the model's pages."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import streamlit as st
 
 from app import engine
 from core import snapshots
-from core.engine import Spec
 from core.methods import registry
 from core.methods.base import Method, ParameterError
-from pages import wording
+from pages import following, wording
 
 server = engine()
 store = server.store
@@ -32,28 +31,38 @@ def section(snapshot: str) -> None:
         )
         return
     if server.machine is None:
-        st.caption("The workers are warming up; this takes a few seconds after a start.")
+        following.wait_for_workers()
         return
     for method in registry.catalogue().values():
         if "features" in method.inputs:
-            _row(method, snapshot)
+            _row(method, {"snapshot": snapshot})
 
 
-def _row(method: Method, snapshot: str) -> None:
+def weights_section(reference: str) -> None:
+    """The same for papers that accept a model's weights: `reference` is owner/name@revision or starter/name, on this machine."""
+    methods = [method for method in registry.catalogue().values() if "weights" in method.inputs]
+    if not methods or server.machine is None:
+        return
+    st.markdown(f"Papers that work on weights, on those of **{wording.plain(reference)}**.")
+    for method in methods:
+        _row(method, {"weights": reference})
+
+
+def _row(method: Method, inputs: dict[str, str]) -> None:
     try:
-        spec = server.make_spec(method.slug, PRESET, inputs={"snapshot": snapshot})
+        spec = server.make_spec(method.slug, PRESET, inputs=inputs)
     except ParameterError as error:
         st.warning(str(error), icon=":material/block:")
         return
     kept = store.run(spec.run)
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"on-snapshot-{method.slug}"):
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"on-{next(iter(inputs))}-{method.slug}"):
         with st.container(width="stretch", gap="xsmall"):
-            paper = {"paper": method.slug, "snapshot": snapshot}
+            paper = {"paper": method.slug, **inputs}
             st.page_link("method.py", label=f"**{method.paper.title}**", icon="", query_params=paper)
             st.caption(method.paper.idea)
-        if kept is None or kept["status"] not in (*wording.ACTIVE, "completed"):
-            label = f"Run, {wording.duration(method.preset(PRESET).seconds)}"
-            st.button(label, icon=":material/play_arrow:", key=f"run-{spec.run}", on_click=_submit, args=(spec,))
+        label = f"Run, {wording.duration(method.preset(PRESET).seconds)}"
+        if following.run_button(spec, label, key=f"run-{spec.run}"):
+            st.rerun()
         if kept is not None:
             with st.container(width="content", gap="xsmall", horizontal_alignment="right"):
                 st.markdown(wording.standing(kept["status"], store.verdicts(spec.run)["verdict"]))
@@ -63,7 +72,3 @@ def _row(method: Method, snapshot: str) -> None:
                     icon=":material/open_in_new:",
                     query_params={"paper": method.slug, "run": spec.run},
                 )
-
-
-def _submit(spec: Spec) -> None:
-    server.submit(spec, again=True)

@@ -15,13 +15,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from core.engine import Engine
 
 KINDS = ("models", "datasets")
 LARGE = (".safetensors", ".bin")  # kept by LFS
@@ -349,3 +355,17 @@ def send(
             request.connection.shutdown(2)
     except OSError:  # whoever asked is gone
         request.close_connection = True
+
+
+@contextmanager
+def engine_on(hub: HubServer, home: Path, store: Path) -> Iterator[Engine]:
+    """An engine of one worker, which takes this Hub for the Hub and `home` for its cache."""
+    changed = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home)}
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ |= changed  # the worker inherits them
+    with Engine(store, workers=1) as engine:
+        engine.wait_warm()
+        yield engine
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        os.environ |= {name: value} if value else {}

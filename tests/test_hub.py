@@ -349,6 +349,12 @@ class TestFetch:
         assert done[-1] == first["progress"][-1][1]
         assert second["progress"][-1] == first["progress"][-1]
 
+    def test_the_hub_is_asked_for_the_model_and_nothing_else(self, server, tmp_path):
+        before = len(server.requests)
+        ask(tmp_path, ("inspect", {"name": "tiny/vit"}), ("fetch", {"name": "tiny/vit"}), HF_ENDPOINT=server.url)
+        strange = [request for request in server.requests[before:] if "tiny/vit" not in request and "GET store/" not in request]
+        assert not strange
+
     def test_huggingface_hub_finds_it_in_its_cache(self, server, tmp_path):
         ask(tmp_path, ("fetch", {"name": "tiny/writer"}), HF_ENDPOINT=server.url)
         look = (

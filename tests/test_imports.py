@@ -30,7 +30,7 @@ ALLOWED = {  # the longest name that begins a module's name counts; its own room
     "core.charts": (),
     "core.data": ("core.hub",),  # one way to say what goes wrong with the Hub
     "core.exported": (),
-    "core.engine": ("core.methods", "core.recorder", "core.store"),
+    "core.engine": ("core.methods", "core.recorder", "core.snapshots", "core.store"),
     "core.hub": (),
     "core.lab": (
         "core.methods.base",
@@ -46,7 +46,7 @@ ALLOWED = {  # the longest name that begins a module's name counts; its own room
     "core.methods": ("core.measures", "core.training", "core.data", "core.recorder", "models"),
     "core.recorder": (),
     "core.report": ("core.charts", "core.store", "core.methods.base", "core.methods.registry"),
-    "core.snapshots": ("core.data", "core.hub", "core.store", "models"),
+    "core.snapshots": ("core.store",),
     "core.store": (),
     "core.starters": ("core.data", "core.hub", "core.training", "models"),
     "core.training": ("core.measures", "core.data", "core.recorder", "models"),

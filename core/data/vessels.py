@@ -24,7 +24,7 @@ def vessel_volume(seed: int, side: int = 48, radius: float = 2.2, roots: int = 3
 
     `roots` trees enter through random faces with about `radius` voxels. A segment takes 8 to 15 unit steps, turning a little at
     each, then splits by Murray's law (the cubes of the children's radii add up to the parent's); branches below 0.6 voxels end.
-    A voxel is vessel within max(r, 0.75) of the centre line, and thin where only points of r < 1.1 reach it.
+    A voxel is vessel within max(r, 0.75) of a point of the centre line, and of a thin vessel where that point has r < 1.1.
 
     Args:
         seed: of numpy's default_rng.
@@ -33,11 +33,12 @@ def vessel_volume(seed: int, side: int = 48, radius: float = 2.2, roots: int = 3
 
     rng = np.random.default_rng(seed)
     points, radii = _trees(rng, side, radius, roots)
-    thin, thick, soft = np.zeros((side,) * 3, bool), np.zeros((side,) * 3, bool), np.zeros((side,) * 3)
+    label, thin, soft = np.zeros((side,) * 3, bool), np.zeros((side,) * 3, bool), np.zeros((side,) * 3)
     for point, r in zip(points, radii, strict=True):
         window, distance = _near(point, r, side)
         inside = distance <= max(r, 0.75)
-        (thin if r < 1.1 else thick)[window] |= inside
+        label[window] |= inside
+        thin[window] |= inside & (r < 1.1)
         intensity = np.clip(r + 0.5 - distance, 0, 1) * min(1.0, 0.35 + 0.35 * r)
         soft[window] = np.maximum(soft[window], intensity)
 
@@ -48,7 +49,7 @@ def vessel_volume(seed: int, side: int = 48, radius: float = 2.2, roots: int = 3
     clean = 0.25 * smooth_noise(4) + soft * (0.25 + 0.75 * smooth_noise(3))
     real, imaginary = 0.10 * rng.normal(size=(2, side, side, side))
     image = np.sqrt((clean + real) ** 2 + imaginary**2)
-    return Volume((image / image.max()).astype(np.float32), thin | thick, thin & ~thick)
+    return Volume((image / image.max()).astype(np.float32), label, thin)
 
 
 def _trees(rng: np.random.Generator, side: int, radius: float, roots: int) -> tuple[np.ndarray, np.ndarray]:

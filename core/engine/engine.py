@@ -15,21 +15,18 @@ from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from core.engine import inputs as inputs_of_runs
 from core.engine import spec as specs
-from core.engine.labelled import labelled
 from core.engine.local import Worker
 from core.engine.machine import Machine, usable_cores
 from core.engine.messages import Done, Failed, Hello, Judge, Judged, RunCell
 from core.engine.spec import Spec
 from core.methods import registry
-from core.methods.base import Features, ParameterError, Recorded
+from core.methods.base import ParameterError, Recorded
 from core.recorder import Batch
 from core.store import Store, StoreError, Writer
-
-if TYPE_CHECKING:
-    import numpy as np
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -203,7 +200,7 @@ class Engine:
             UnknownMethod, ParameterError: with the sentence to show.
         """
         spec = specs.make_spec(slug, preset, params, arms, seeds, inputs=inputs)
-        self._check_inputs(spec.inputs)
+        inputs_of_runs.check(self.store, spec.inputs)
         machine = self.wait_warm()
         device = machine.devices[0] if device in (None, "auto") else device
         if device not in machine.devices:
@@ -447,9 +444,7 @@ class Engine:
         recorded = {active.cells[number].arm: self._recorded(run, active.cells[number]) for number in cell.after}
         spec = active.spec
         try:
-            given = self._given(spec.inputs)
-            if "features" in given and registry.declared(spec.slug).paper.family != "lab":
-                given["features"] = labelled(given["features"])
+            given = inputs_of_runs.read(self.store, spec.inputs, for_a_paper=registry.declared(spec.slug).paper.family != "lab")
             worker.start((run, cell), RunCell(spec.slug, cell.arm, spec.params, cell.seeds, device, recorded, given))
         except ParameterError as error:  # the snapshot has no classes to tell apart, or was deleted while the run was waiting
             self._end_cell(run, cell, "failed", message=str(error))
@@ -461,59 +456,6 @@ class Engine:
         frames = [self.store.arrays(run, kind, arm=cell.arm) for kind in kinds]
         rows = [row for frame in frames for row in frame.itertuples() if row.seed in cell.seeds]
         return [Recorded(row.kind, row.name, int(row.step), row.part, row.array) for row in rows]
-
-    def _check_inputs(self, inputs: Mapping[str, str]) -> None:
-        """Raises: ParameterError where the store has not, or no longer, what a spec's inputs name."""
-        for run in (inputs[kind] for kind in ("snapshot", "against") if kind in inputs):
-            row = self.store.run(run)
-            if row is None or row["slug"] != "snapshot" or row["status"] != "completed":
-                raise ParameterError(f"There is no complete snapshot {run!r}; it may have been deleted.")
-        if "predictions" in inputs:
-            self._predictions(inputs["predictions"])
-        if "upload" in inputs and self.store.upload(inputs["upload"]) is None:
-            raise ParameterError(f"There is no upload {inputs['upload']!r}; it may have been deleted.")
-
-    def _given(self, inputs: Mapping[str, str]) -> dict[str, Any]:
-        """What a spec's inputs name, as fields of core.methods.base.Inputs. Raises: ParameterError where it is not there."""
-        self._check_inputs(inputs)
-        given: dict[str, Any] = {kind: name for kind, name in inputs.items() if kind == "weights"}
-        if "snapshot" in inputs:
-            given["features"] = self._features(inputs["snapshot"])
-        if "against" in inputs:
-            given["against"] = self._features(inputs["against"])
-        if "predictions" in inputs:
-            logits, targets = self._predictions(inputs["predictions"])
-            given["features"] = Features(logits, targets, (), f"predictions {inputs['predictions']}", logits, targets)
-        if "upload" in inputs:
-            given["upload"] = self.store.upload_file(inputs["upload"])
-        return given
-
-    def _features(self, run: str) -> Features:
-        """What a snapshot holds."""
-        classes = self.store.table(run, "classes")["name"] if "classes" in self.store.table_names(run) else ()
-        vectors, labels = (self.store.stacked(run, "embedding", "features", part) for part in ("vectors", "labels"))
-        logits, targets = self._logits(run)
-        return Features(vectors, labels, tuple(classes), f"snapshot {run}", logits, targets)
-
-    def _logits(self, run: str) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """A snapshot's logits and targets, None where the model gives none."""
-        try:
-            logits, targets = (self.store.stacked(run, "predictions", "", part) for part in ("logits", "labels"))
-        except KeyError:
-            return None, None
-        return logits, targets
-
-    def _predictions(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Logits and labels of run/arm/seed/step/name, as any run recorded them. Raises: ParameterError."""
-        run, arm, seed, step, record = [*name.split("/", 4), *[""] * 5][:5]
-        found = (
-            self.store.arrays(run, "predictions", record, arm, int(seed), int(step)).set_index("part")["array"]
-            if seed.isdecimal() and step.isdecimal()
-            else {}
-        )
-        if "logits" not in found or "labels" not in found:
-            raise ParameterError(f"There are no predictions {name!r}; the run may have been deleted.")
-        return found["logits"], found["labels"]
 
     def _write(self, run: str, action: Callable[[Writer], None]) -> bool:
         """One transaction for a run, which ends as failed where the store refuses it (a full disk); False then."""

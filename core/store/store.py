@@ -206,20 +206,14 @@ class Store:
         rows = [(*row[:6], decode_array(*row[6:])) for row in rows]
         return pd.DataFrame(rows, columns=["arm", "seed", "kind", "name", "step", "part", "array"])
 
-    def stacked(self, run: str, kind: str, name: str, part: str) -> np.ndarray:
-        """An array that was recorded in pieces, step by step, as one; the first arm's where several have it.
-
-        Raises:
-            KeyError: nothing of that name was recorded.
-        """
+    def stacked(self, run: str, kind: str, name: str, part: str) -> np.ndarray | None:
+        """An array that was recorded in pieces, step by step, as one; None where there is none. Made for runs of one arm."""
         rows = self._rows(
             """SELECT dtype, shape, data FROM arrays WHERE run = $run AND kind = $kind AND name = $name AND part = $part
                ORDER BY step""",
             {"run": run, "kind": kind, "name": name, "part": part},
         )
-        if not rows:
-            raise KeyError(f"The run {run} has no {kind} {name!r}.")
-        return np.concatenate([decode_array(*row) for row in rows])
+        return np.concatenate([decode_array(*row) for row in rows]) if rows else None
 
     def results(self, run: str) -> pd.DataFrame:
         """The final metrics: one row per arm and seed, one column a metric."""

@@ -121,10 +121,6 @@ class Writer:
         """Keeps an uploaded data set, once: the same content has the same digest."""
         self._cursor.execute("INSERT OR IGNORE INTO uploads VALUES (?, ?, ?, ?, ?, ?)", [digest, name, kind, rows, _now(), file])
 
-    def delete_upload(self, digest: str) -> None:
-        """Removes an uploaded data set."""
-        self._cursor.execute("DELETE FROM uploads WHERE digest = ?", [digest])
-
     def load_reference(self, folder: Path) -> None:
         """Brings in the reference results of a folder, unless these very ones are there; own runs of the same identity stay."""
         digest = reference.digest(folder)

@@ -11,9 +11,8 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from core.recorder import Batch, Recorder
-from core.store import Store
 from tests.browser.serving import ROOT
+from tests.browser.snapshot_store import recorded_snapshot
 
 SNAPSHOT = "0d1617500000"
 ITEMS, UNLABELLED = 1397, 5
@@ -28,26 +27,13 @@ def write_snapshot(path: Path) -> None:
     rest, targets = pixels[400:], labels[400:].copy()
     targets[:UNLABELLED] = -1
     logits = np.log(np.maximum(model.predict_proba(rest), 1e-9))
-    batches: list[Batch] = []
-    recorder = Recorder(batches.append, (0,))
-    for start in (0, 1000):
-        piece = slice(start, start + 1000)
-        recorder.embedding(start, rest[piece], labels[400:][piece], name="features")
-        recorder.predictions(start, logits[piece], targets[piece])
-    for table in ("classes", "outputs"):
-        recorder.table(table, [{"name": name} for name in ("zero", "one", "two", "three", *"456789")])
-    recorder.close()
-    spec = {"params": {"model": "starter/digits", "data": "digits-8"}, "inputs": {}, "seeds": [0], "arms": ["snapshot"]}
-    store = Store.open(path)
-    with store.writing() as writer:
-        writer.add_run(SNAPSHOT, "snapshot", "quick", spec, "cpu", [("snapshot", (0,))])
-        for batch in batches:
-            for array in batch.arrays:
-                writer.add_array(SNAPSHOT, "snapshot", array)
-            for table in batch.tables:
-                writer.add_table(SNAPSHOT, "snapshot", table.seed, table.name, table.rows)
-        writer.finish_run(SNAPSHOT, "completed", 1.0)
-    store.close()
+    with recorded_snapshot(path, SNAPSHOT, {"model": "starter/digits", "data": "digits-8"}) as recorder:
+        for start in (0, 1000):
+            piece = slice(start, start + 1000)
+            recorder.embedding(start, rest[piece], labels[400:][piece], name="features")
+            recorder.predictions(start, logits[piece], targets[piece])
+        for table in ("classes", "outputs"):
+            recorder.table(table, [{"name": name} for name in ("zero", "one", "two", "three", *"456789")])
 
 
 def record_training(path: Path, title: str, *options: str) -> None:

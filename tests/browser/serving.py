@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
@@ -90,3 +90,9 @@ def new_page(browser: Browser, server: Server, width: str = "wide", theme: str =
     context = browser.new_context(base_url=server.url, viewport=size, color_scheme=theme, accept_downloads=True)
     context.set_default_timeout(PATIENCE)
     return context.new_page()
+
+
+def settled(page: Page) -> Page:
+    """The page when no script of it runs: what is made when it is asked for (files to take away) belongs to the last run of it."""
+    expect(page.locator("[data-test-script-state=notRunning]")).to_be_visible(timeout=PATIENCE)
+    return page

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +20,20 @@ def write_snapshot(path: Path, classes: int = 10, run: str = RUN) -> None:
     """Adds the snapshot to the store at `path`, which is made where there is none: the first 900 digits of the first classes."""
     images = digits_images()
     chosen = np.flatnonzero(images.labels.numpy()[:900] < classes)
+    with recorded_snapshot(path, run, {"model": "starter/pixel_s", "data": "digits-8"}) as recorder:
+        recorder.embedding(0, images.pixels.flatten(1)[chosen], images.labels[chosen], name="features")
+        recorder.images(0, "thumbnails", images.pixels[chosen, 0])
+        recorder.table("classes", [{"name": name} for name in images.classes[:classes]])
+
+
+@contextmanager
+def recorded_snapshot(path: Path, run: str, params: dict[str, str]) -> Iterator[Recorder]:
+    """A recorder; what it was given is a complete snapshot in the store at `path` afterwards."""
     batches: list[Batch] = []
     recorder = Recorder(batches.append, (0,))
-    recorder.embedding(0, images.pixels.flatten(1)[chosen], images.labels[chosen], name="features")
-    recorder.images(0, "thumbnails", images.pixels[chosen, 0])
-    recorder.table("classes", [{"name": name} for name in images.classes[:classes]])
+    yield recorder
     recorder.close()
-    spec = {"params": {"model": "starter/pixel_s", "data": "digits-8"}, "inputs": {}, "seeds": [0], "arms": ["snapshot"]}
+    spec = {"params": params, "inputs": {}, "seeds": [0], "arms": ["snapshot"]}
     store = Store.open(path)
     with store.writing() as writer:
         writer.add_run(run, "snapshot", "quick", spec, "cpu", [("snapshot", (0,))])

@@ -12,9 +12,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.digits_store import ITEMS, SNAPSHOT, UNLABELLED, write_snapshot
-from tests.browser.serving import WIDTHS, serving
+from tests.browser.serving import WIDTHS, serving, settled
 
-ADDRESS = f"/calibration?snapshot={SNAPSHOT}"
+ADDRESS = f"/calibration?snapshot={SNAPSHOT}&resamples=50"
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,8 @@ def test_from_a_snapshot_to_a_calibrator_in_a_file(visitor, lab, tmp_path):
         expect(picture(page)).to_contain_text(word)
 
     page.get_by_role("tab", name="Take away").click()
+    expect(page.get_by_role("button", name="Picture (SVG)")).to_be_visible()
+    settled(page)
     with page.expect_download() as taken:
         page.get_by_role("button", name="Temperature scaling (JSON)").click()
     kept = json.loads(taken.value.path().read_text())

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.serving import WIDTHS
+from tests.browser.serving import WIDTHS, settled
 
 PAPER = "The Lottery Ticket Hypothesis"
 OUTCOME = re.compile("holds|does not hold|undecided|not testable here")
@@ -94,6 +94,7 @@ def test_runs_are_compared_and_deleted_only_after_asking(visitor, link):
 def test_what_is_taken_away_holds_the_results(visitor, link, tmp_path):
     page = visitor(link)
     page.get_by_role("tab", name="Export and link").click()
+    settled(page)
     with page.expect_download() as taken:
         press(page, "Data")
     taken.value.save_as(tmp_path / "data.zip")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 
@@ -11,8 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from core.engine import Engine
-from tests.hub_server import Fault, HubServer, sha256
+from tests.hub_server import Fault, HubServer, engine_on, sha256
 
 WEIGHTS = save({"layer.weight": np.random.default_rng(0).normal(size=(1000, 500)).astype(np.float32)})  # 2 MB
 CONFIG = json.dumps({"architectures": ["BertModel"]}).encode()
@@ -35,15 +33,8 @@ def home(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def engine(server, home, tmp_path_factory):
-    changed = {"HF_ENDPOINT": server.url, "HF_HOME": str(home)}
-    before = {name: os.environ.get(name) for name in changed}
-    os.environ |= changed  # the workers inherit them
-    with Engine(tmp_path_factory.mktemp("engine") / "store.duckdb", workers=1) as engine:
-        engine.wait_warm()
+    with engine_on(server, home, tmp_path_factory.mktemp("engine") / "store.duckdb") as engine:
         yield engine
-    for name, value in before.items():
-        os.environ.pop(name, None)
-        os.environ |= {name: value} if value else {}
 
 
 def submit(engine, model):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections import defaultdict
 
 import numpy as np
@@ -18,13 +17,12 @@ from scipy.special import log_softmax, softmax
 from core import hub, snapshots
 from core.data.items import items
 from core.data.uploads import read_upload
-from core.engine import Engine
 from core.lab import snapshot
 from core.lab.snapshot import Extraction, Params, Thumbnails, leading, matched, record_leading
 from core.methods.base import Inputs, ParameterError
 from core.recorder import Batch, Recorder
 from models.hub import load
-from tests.hub_server import HubServer
+from tests.hub_server import HubServer, engine_on
 
 
 class Recorded:
@@ -80,15 +78,8 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def engine(server, tmp_path_factory):
-    changed = {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path_factory.mktemp("hub"))}
-    before = {name: os.environ.get(name) for name in changed}
-    os.environ |= changed  # the worker inherits them
-    with Engine(tmp_path_factory.mktemp("engine") / "store.duckdb", workers=1) as engine:
-        engine.wait_warm()
+    with engine_on(server, tmp_path_factory.mktemp("hub"), tmp_path_factory.mktemp("engine") / "store.duckdb") as engine:
         yield engine
-    for name, value in before.items():
-        os.environ.pop(name, None)
-        os.environ |= {name: value} if value else {}
 
 
 def kept(engine, **params):

@@ -19,6 +19,9 @@ learning rate warms up; later work rewinds to an early step instead of 0 (`rewin
 Densities count weights, not biases; early stopping looks at validation images only. The released MNIST code removes one weight
 more a layer than asked for, here it is exactly that number. ResNet-20 learns from mirrored and shifted images.
 
+On a model of the Hub the pretrained variant runs: $\theta_0$ are the *pretrained* weights under a new head, every round fine-tunes
+from them, and `reinit` draws only the head anew. That is not the paper's claim about random initial weights, which stays untested.
+
 Reference: Jonathan Frankle, Michael Carbin, *The Lottery Ticket Hypothesis: Finding Sparse, Trainable Neural Networks*, ICLR
 2019, arXiv:1803.03635.
 """
@@ -58,6 +61,7 @@ from core.methods.base import (
 from core.recorder import Recorder
 from core.training import adam, batch_order, generator, predict, sgd, step_decay, train, warm_up
 from models.mlp import mlp
+from models.pretrained import PretrainedClassifier
 from models.resnet import CifarResNet
 from models.weights import Masked, connection_weights
 
@@ -152,6 +156,7 @@ CIFAR = {"data": "uoft-cs/cifar10", "network": "resnet-20", "augment": True, "va
 EPOCH = 45_000 // 128
 SGD = {"optimiser": "sgd", "learning_rate": 0.1, "weight_decay": 1e-4, "warm_up": 2 * EPOCH, "decays": (0.5, 0.75)}
 GLOBAL = {"scope": "global", "rounds": 8, "steps": 40 * EPOCH, "every": EPOCH}
+INPUTS = ("own", "weights")
 PRESETS = {  # the time of the two that need a GPU is an estimate
     "smoke": Preset(2, (0, 1), {"steps": 10, "every": 10, "prune": 0.75, "rounds": 2, "compare_every": 1}),
     "quick": Preset(40, (0, 1, 2), {"steps": 300, "prune": 0.6, "rounds": 4, "compare_every": 1}),
@@ -159,6 +164,15 @@ PRESETS = {  # the time of the two that need a GPU is an estimate
     "paper": Preset(3600, (0, 1, 2, 3, 4), FULL_MNIST, needs="cuda"),
     "paper-resnet": Preset(3600, (0,), CIFAR | SGD | GLOBAL, needs="cuda"),
 }
+
+
+def is_pretrained(results: Results) -> str:
+    """The claims are about random initial weights."""
+    if "pretrained" not in results.metrics:
+        return ""
+    return (
+        "This run is the pretrained variant: it rewinds to the weights of a Hub model, and the claim is about random initial ones."
+    )
 
 
 def matches_dense(results: Results) -> Verdict:
@@ -207,18 +221,21 @@ CLAIMS = (
         "Tickets match the dense network: within half a point of its final test accuracy with a quarter of the weights or fewer.",
         matches_dense,
         "Down to about 21% of the weights tickets test slightly better than the dense network, at 3.6% as well as it (Fig. 4).",
+        precondition=is_pretrained,
     ),
     Claim(
         "c2",
         "The initial weights matter: with 5 to 10% of the weights left, a ticket beats new weights in its mask by a point or more.",
         PairedRows("rounds", "accuracy", "ticket", "reinit", 1, "round", "density", 0.05, 0.1, unit="points"),
         "Reinitialised tickets learn more slowly and test worse, the more so the sparser they are (Figs. 3 and 4).",
+        precondition=is_pretrained,
     ),
     Claim(
         "c3",
         "The structure matters: with 5 to 10% of the weights left, a ticket beats random masks of its density by a point or more.",
         PairedRows("rounds", "accuracy", "ticket", "random-mask", 1, "round", "density", 0.05, 0.1, unit="points"),
         "Random sparse networks learn more slowly and test worse, the more so the sparser they are (Fig. 1).",
+        precondition=is_pretrained,
     ),
     Claim(
         "c4",
@@ -226,6 +243,7 @@ CLAIMS = (
         "loss in at most four fifths of the steps that new weights in the same mask take.",
         learns_faster,
         "At 21% of the weights tickets reach the least validation loss about 2.5 times sooner than reinitialised (Fig. 4).",
+        precondition=is_pretrained,
     ),
 )
 
@@ -284,6 +302,7 @@ VIEWS = (
 # --- one arm, one seed ------------------------------------------------------------------------------------------------
 
 LEAST_LOSS = "least validation loss"
+LARGEST = 30_000_000  # parameters of a pretrained model
 BY_LOSS = attrgetter("loss")
 
 
@@ -302,6 +321,7 @@ class Setting:
         if params.rewind >= params.steps:
             raise ParameterError(f"rewind is {params.rewind}; it must be smaller than steps, which is {params.steps}.")
         self.params, self.seed, self.device = params, inputs.seed, inputs.device
+        self.weights = inputs.weights
         split = load(params.data).standardised()
         if params.validation + params.batch_size > len(split.train):
             raise ParameterError(
@@ -313,10 +333,12 @@ class Setting:
         self.order = order.to(self.device)
 
     def network(self, draw: int = 0) -> nn.Module:
-        """The network with this seed's initial weights, or with another draw of them."""
+        """The network with this seed's initial weights, or with another draw of them: of a pretrained model, of its head's."""
         source = generator("initial weights", self.seed, draw)
         channels, height, width = self.images.train.pixels.shape[1:]
         classes = len(self.images.train.classes)
+        if self.weights:
+            return small_enough(PretrainedClassifier(self.weights, classes, source)).to(self.device)
         if self.params.network == "resnet-20":
             return CifarResNet(20, classes, channels=channels, generator=source).to(self.device)
         widths = (channels * height * width, 300, 100, classes)
@@ -362,9 +384,21 @@ class Setting:
         return evaluations
 
 
+def small_enough(model: nn.Module) -> nn.Module:
+    """The model. Raises: ParameterError where it has more weights than are kept at every seed, at the start and at the end."""
+    count = sum(weight.numel() for weight in model.parameters())
+    if count > LARGEST:
+        raise ParameterError(
+            f"The model has {count:,} parameters; at most {LARGEST:,} can be kept to rewind to. Choose a smaller one."
+        )
+    return model
+
+
 def run(arm: str, params: Params, inputs: Inputs, record: Recorder) -> None:
     """Trains the dense network, or one subnetwork for every round of pruning."""
     setting = Setting(params, inputs)
+    if inputs.weights:
+        record.result(pretrained=1.0)
     model = setting.network()
     masks = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in connection_weights(model).items()}
     if arm == "dense":

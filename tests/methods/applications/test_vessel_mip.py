@@ -1,12 +1,30 @@
 """The sheet's facts about the loss, and what the generator and the measures must be."""
 
+import math
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from core.data.vessels import vessel_volume
 from core.measures.segmentation import centre_line_dice, components, dice, recall
-from core.methods.applications.vessel_mip import AXES, Patch, focal_tversky, patches, project, projection_terms, targets_of
+from core.methods.applications.vessel_mip import (
+    AXES,
+    Params,
+    Patch,
+    check,
+    decide_axes,
+    decide_continuity,
+    decide_thin,
+    focal_tversky,
+    objective,
+    patches,
+    project,
+    projection_terms,
+    targets_of,
+)
+from core.methods.base import ParameterError, Results
 from core.training import generator
 from models.unet import UNet
 
@@ -94,10 +112,10 @@ def test_patches_cut_image_label_and_volume_projection_at_one_place():
     assert patch.image.amax((1, 2, 3, 4)).tolist() == [1.0] * 3
     for axis in AXES:
         own = project(patch.label, axis)
-        assert patch.behind[axis].shape == own.shape
-        assert (patch.behind[axis] >= own).all()  # the volume's projection holds the patch's
+        assert patch.of_volume[axis].shape == own.shape
+        assert (patch.of_volume[axis] >= own).all()  # the volume's projection holds the patch's
     whole = next(patches(volumes, 24, 1, generator("patches", 0), "cpu"))
-    assert all(torch.equal(whole.behind[axis], project(whole.label, axis)) for axis in AXES)
+    assert all(torch.equal(whole.of_volume[axis], project(whole.label, axis)) for axis in AXES)
 
 
 def test_arms_differ_in_their_targets():
@@ -147,3 +165,90 @@ def test_the_network_keeps_the_size_and_its_start_is_fixed():
     assert torch.equal(model(0)(x), model(0)(x))
     assert not torch.equal(model(0)(x), model(1)(x))
     assert UNet((2, 4), dimensions=2, inputs=3, outputs=5, normalisation="batch")(torch.randn(2, 3, 8, 8)).shape == (2, 5, 8, 8)
+
+
+# --- the objective of each arm ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arm", "total"),
+    [
+        ("mmip", 0.49998036009214114),
+        ("mmip-third", 0.7 * 0.35535570487319507 + 0.1 * (2 * 0.32107532873706157 + 0.19528723146222554)),
+    ],
+)
+def test_three_projections_are_summed_or_averaged(arm, total):
+    p, label = cube()
+    voxel, terms = objective(arm, p, Patch(label, label, {}), Params())
+    assert (voxel + sum(terms.values())).item() == pytest.approx(total, abs=1e-14)
+
+
+def test_one_projection_is_along_z_and_voxels_alone_have_none():
+    p, label = cube()
+    voxel, terms = objective("mip", p, Patch(label, label, {}), Params())
+    assert (voxel + terms[AXES[0]]).item() == pytest.approx(0.7 * 0.35535570487319507 + 0.3 * 0.32107532873706157, abs=1e-14)
+    assert objective("voxel", p, Patch(label, label, {}), Params())[1] == {}
+
+
+def test_voxels_are_counted_over_the_batch_and_projections_patch_by_patch():
+    p, label = cube()
+    batch, labels = torch.cat([p, torch.zeros_like(p)]), torch.cat([label, label])
+    voxel, terms = objective("mip", batch, Patch(labels, labels, {}), Params())
+    tp, fn, fp = 1.2, 0.8 + 2, 0.6
+    assert voxel.item() == pytest.approx(0.7 * (1 - (tp + 1) / (tp + 0.7 * fn + 0.3 * fp + 1)) ** 0.75)
+    alone = [objective("mip", one, Patch(label, label, {}), Params())[1][AXES[0]].item() for one in (p, torch.zeros_like(p))]
+    assert terms[AXES[0]].item() == pytest.approx(sum(alone) / 2)
+
+
+def test_a_tie_shares_the_gradient_of_its_ray():
+    p = torch.tensor([[0.5, 0.5], [0.2, 0.3]], dtype=torch.float64).reshape(1, 1, 1, 2, 2).requires_grad_()
+    project(p, AXES[2]).sum().backward()
+    assert p.grad.flatten().tolist() == [0.5, 0.5, 0.0, 1.0]
+
+
+@pytest.mark.parametrize(("values", "said"), [({"patch": 64}, "larger than side"), ({"patch": 22}, "multiple of 4")])
+def test_patches_that_do_not_fit_are_refused(values, said):
+    with pytest.raises(ParameterError, match=said):
+        check(Params(**values))
+    check(Params())
+
+
+# --- claims on made-up results ----------------------------------------------------------------------------------------
+
+
+def results(**metrics) -> Results:
+    """Each metric as {arm: values by seed}."""
+    rows: dict = {}
+    for metric, arms in metrics.items():
+        for arm, values in arms.items():
+            for seed, value in enumerate(values):
+                rows.setdefault((arm, seed), {"arm": arm, "seed": seed})[metric] = value
+    return Results(pd.DataFrame(list(rows.values())), {})
+
+
+RISE = {"voxel": [0.60, 0.61, 0.62], "mmip": [0.70, 0.71, 0.72]}
+
+
+@pytest.mark.parametrize(("pieces", "outcome"), [([10, 10, 10], "holds"), ([90, 95, 100], "does not hold"), ([0, 0, 0], "holds")])
+def test_continuity_needs_both_the_centre_lines_and_the_pieces(pieces, outcome):
+    found = decide_continuity(results(cl_dice=RISE, component_error={"voxel": [100, 100, 100], "mmip": pieces}))
+    assert found.outcome == outcome
+
+
+def test_where_no_piece_is_wrong_there_is_nothing_to_improve():
+    found = decide_continuity(results(cl_dice=RISE, component_error={"voxel": [0, 0, 0], "mmip": [0, 0, 0]}))
+    assert found.outcome == "does not hold"
+
+
+@pytest.mark.parametrize(("one", "outcome"), [([0.65] * 3, "holds"), ([0.5] * 3, "does not hold"), ([0.8] * 3, "does not hold")])
+def test_more_projections_are_better_only_in_order(one, outcome):
+    assert decide_axes(results(dice=RISE | {"mip": one})).outcome == outcome
+
+
+def test_thin_vessels_count_where_there_are_any():
+    ratio = {"volume_ratio": {"voxel": [1.4] * 3, "mmip": [1.1] * 3}}
+    lost = {"voxel": [0.9, 0.8, math.nan], "mmip": [0.7, 0.6, math.nan]}
+    kept = {"voxel": [0.9, 0.8, 0.7], "mmip": [0.9, 0.81, 0.71]}
+    found = decide_thin(results(thin_recall=lost, **ratio))
+    assert (found.outcome, found.n) == ("does not hold", 2)
+    assert decide_thin(results(thin_recall=kept, **ratio)).outcome == "holds"

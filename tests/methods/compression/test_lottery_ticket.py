@@ -415,3 +415,34 @@ class TestClaims:
         for claim in CLAIMS:
             assert decide(claim.id, table(ticket={3: [90, 91]})).outcome == "undecided"
             assert decide(claim.id, pd.DataFrame({"arm": [], "seed": []})).outcome == "undecided"
+
+
+# --- the pretrained variant -------------------------------------------------------------------------------------------
+
+
+class TestOnAHubModel:
+    @pytest.fixture
+    def given(self):
+        return Inputs((0,), weights="starter/mnist-resnet")
+
+    def test_rounds_start_from_the_pretrained_weights_and_a_new_head_is_another_draw(self, given):
+        from models import hub
+
+        setting = Setting(Params(**SHORT), given)
+        first, other = setting.network().state_dict(), setting.network(draw=1).state_dict()
+        pretrained = hub.load("starter/mnist-resnet").module.state_dict()
+        different = {name for name, values in first.items() if not torch.equal(values, other[name])}
+        assert different and all("classifier" in name for name in different), "only the head"
+        body = {name.removeprefix("body."): values for name, values in first.items() if name not in different}
+        assert len(body) > 10 and all(torch.equal(values, pretrained[name]) for name, values in body.items())
+
+    def test_the_paper_s_claims_are_not_testable_on_it(self):
+        metrics = pd.DataFrame({"arm": ["dense"], "seed": [0], "pretrained": [1.0]})
+        for claim in CLAIMS:
+            assert "pretrained variant" in claim.precondition(Results(metrics, {}))
+            assert claim.precondition(Results(metrics.drop(columns="pretrained"), {})) == ""
+
+    def test_a_model_too_large_to_be_kept_is_refused(self, given, monkeypatch):
+        monkeypatch.setattr(lottery_ticket, "LARGEST", 10)
+        with pytest.raises(ParameterError, match="at most 10 can be kept"):
+            Setting(Params(**SHORT), given).network()
