@@ -311,12 +311,15 @@ def _reliability(source: _Source, view: Reliability) -> Any | None:
     parts = []
     for (arm, seed), group in index.groupby(["arm", "seed"], sort=False):
         found = source.store.arrays(source.run, "predictions", view.name, arm, int(seed), int(group["step"].max()))
-        logits, labels = (found.loc[found["part"] == part, "array"] for part in ("logits", "labels"))
-        if len(logits) and len(labels):
-            confidence, predicted = _confidence(logits.iloc[-1])
-            parts.append(
-                pd.DataFrame({"arm": arm, "seed": seed, "confidence": confidence, "correct": predicted == labels.iloc[-1]})
-            )
+        kept = found.drop_duplicates("part", keep="last").set_index("part")["array"]
+        if "logits" in kept and "labels" in kept:
+            confidence, predicted = _confidence(kept["logits"])
+            correct = predicted == kept["labels"]
+        elif "confidence" in kept:  # a reference result
+            confidence, correct = kept["confidence"].astype(float), kept["correct"]
+        else:
+            continue
+        parts.append(pd.DataFrame({"arm": arm, "seed": seed, "confidence": confidence, "correct": correct}))
     if not parts:
         return None
     return charts.reliability(pd.concat(parts), keys=arm_keys(source.method), description=_text(view), **source.look)

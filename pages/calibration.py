@@ -44,7 +44,7 @@ def sources() -> dict[str, str]:
         if run["slug"] == snapshots.SLUG:
             if run["status"] == "completed" and not row.name:
                 found[row.run] = snapshots.read(store, row.run).title
-        elif run["slug"] != SLUG:
+        elif run["slug"] != SLUG and run["origin"] == "own":  # reference results keep no logits
             what = [curves.title_of(run), *([row.arm] if row.arm != curves.OWN else []), f"seed {row.seed}", f"step {row.last}"]
             found[f"{row.run}/{row.arm}/{row.seed}/{row.last}/{row.name}"] = ", ".join(
                 [*what, *filter(None, [row.name]), row.run[:4]]

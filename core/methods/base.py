@@ -493,6 +493,12 @@ def decide_within(
     return Verdict(outcome, effect, lower, upper, len(values), edge, unit, detail)
 
 
+def weakest(*outcomes: Outcome) -> Outcome:
+    """Of a claim that says several things: it holds where all of them do, and does not where one does not."""
+    order: tuple[Outcome, ...] = ("not testable here", "does not hold", "undecided", "holds")
+    return min(outcomes, key=order.index)
+
+
 # --- views: which record is drawn how. The pictures themselves are in core/charts --------------------------------
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from core.store import spool
+from core.store.arrays import decode_array
 from core.store.database import StoreError, connect
 from core.store.query import Answer, answer
 from core.store.reference import REFERENCE
@@ -320,14 +320,6 @@ class Store:
 
     def _arrow(self, query: str, params: dict[str, Any]) -> pa.Table:
         return self._cursor().sql(query, params=params).to_arrow_table()
-
-
-def decode_array(dtype: str, shape: Sequence[int], data: bytes) -> np.ndarray:
-    """The inverse of core.store.writer.encode_array."""
-    raw = np.frombuffer(zlib.decompress(data), dtype=np.uint8 if dtype == "bool" else dtype)
-    if dtype == "bool":
-        return np.unpackbits(raw, count=int(np.prod(shape))).astype(bool).reshape(shape)
-    return raw.reshape(shape)
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:

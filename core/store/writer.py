@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from core.store import reference
+from core.store.arrays import encode_array
 
 UNFINISHED = ("queued", "running")
 
@@ -149,12 +148,6 @@ class Writer:
         """Marks what a crash left unfinished."""
         for table in ("runs", "cells"):
             self._cursor.execute(f"UPDATE {table} SET status = 'interrupted' WHERE status IN {UNFINISHED}")
-
-
-def encode_array(array: np.ndarray) -> tuple[str, list[int], bytes]:
-    """dtype, shape and compressed bytes of an array; booleans are packed, eight to a byte."""
-    raw = np.packbits(array) if array.dtype == np.bool_ else np.ascontiguousarray(array)
-    return array.dtype.name, list(array.shape), zlib.compress(raw.tobytes(), level=1)
 
 
 def _now() -> datetime:

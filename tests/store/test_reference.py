@@ -105,3 +105,23 @@ def test_a_check_names_what_differs(folder, store):
     add_finished(store, "r9", "paper-a")
     assert "is another experiment than its reference result r1" in reference.differences(store, "paper-a", "r9", folder)[0]
     assert reference.differences(store, "paper-c", "r1", folder) == ["paper-c has no reference result."]
+
+
+def test_of_predictions_the_confidence_and_whether_it_is_right_are_kept(store, tmp_path, monkeypatch):
+    from core.measures.calibration import softmax
+
+    logits = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    labels = np.arange(50, dtype=np.int32) % 4
+    add_finished(store, "r1", "paper-a")
+    with store.writing() as writer:
+        for part, array in (("logits", logits), ("labels", labels)):
+            writer.add_array("r1", "dense", ArrayEvent(0, "predictions", "", 9, part, 0.0, array))
+    folder = tmp_path / "reference"
+    reference.write(store, {"r1": [("predictions", "")]}, folder)
+    monkeypatch.setattr("core.store.store.REFERENCE", folder)
+    new = Store.open(tmp_path / "new.duckdb")
+    kept = new.arrays("r1", "predictions").set_index("part")["array"]
+    new.close()
+    assert set(kept.index) == {"confidence", "correct"}
+    assert np.allclose(kept["confidence"], softmax(logits).max(axis=1), atol=5e-4)
+    assert kept["correct"].tolist() == (logits.argmax(axis=1) == labels).tolist()

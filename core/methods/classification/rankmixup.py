@@ -12,13 +12,15 @@ $$\mathcal L_\text{rank}=\frac1B\sum_i\kappa_i\Bigl[\max_k\tilde o_{ik}-\max_ko_
 $r=2..M+1$ behind the raw image:
 $$\mathrm{DCG}_i=p_i+\sum_r\frac{\tilde p_{i(r)}}{\log_2(1+r)},\;\mathrm{IDCG}_i=1+\sum_r\frac{\bar\lambda_{i(r)}}{\log_2(1+r)},$$
 $$\mathcal L_\text{rank}=\frac1B\sum_i1-\min\bigl(\mathrm{DCG}_i/\mathrm{IDCG}_i,\;\mathrm{IDCG}_i/\mathrm{DCG}_i\bigr).$$
-The lesser ratio punishes too much confidence as well, so the loss vanishes where discounted confidences *match* coefficients.
+The lesser ratio punishes too much confidence as well, so the loss vanishes where discounted confidences match coefficients *in
+total*.
 
 Reference: Jongyoun Noh, Hyekang Park, Junghyup Lee, Bumsub Ham, *RankMixup: Ranking-Based Mixup Training for Network Calibration*,
 ICCV 2023, [arXiv 2308.11990](https://arxiv.org/abs/2308.11990). The released code multiplies a mask of shape (B) with hinges of
 shape (B, 1), which comes to the mean of $\kappa$ times the mean hinge; here it is the masked mean, the other is `factorised`. Each
-arm chooses its strength ($w$, mixup's $\alpha$, the smoothing) from a grid of its own by the likelihood of validation images, in
-every seed anew: the paper's $w=0.1$ does nothing in a short training. Held-out mixtures are of two classes, their shares uniform.
+arm with a strength ($w$, mixup's $\alpha$, the smoothing) chooses it from a grid by the likelihood of validation images, in every
+seed anew. In a short training the paper's $w=0.1$ does nothing, so that the grid has larger ones, and is short. Mixtures of test
+images are of two classes, their shares uniform.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ from core.methods.base import (
     Verdict,
     decide_by_interval,
     param,
+    weakest,
 )
 from core.methods.base import Images as Pictures
 from core.recorder import Recorder
@@ -142,14 +145,16 @@ class Params:
 
     data: str = param("mnist-5k", "Images to learn; the last from the Hub.", choices=("mnist-5k", "uoft-cs/cifar10"))
     network: str = param("mlp", "Two hidden layers of 256, or ResNet-18; features get the first.", choices=("mlp", "resnet-18"))
-    train: int = param(2000, "Images to train on; at most half of features.", low=20, high=60_000)
-    validation: int = param(500, "Images that strengths and temperatures are chosen on.", low=20, high=20_000)
+    train: int = param(2000, "Images to train on; at most half of MNIST's, or of features.", low=20, high=60_000)
+    validation: int = param(500, "Images that strengths and temperatures are chosen on; at most a fifth.", low=20, high=20_000)
     test: int = param(3000, "Images to test on, as far as there are so many.", low=100, high=20_000)
     epochs: int = param(60, "Passes over the training images.", low=1, high=1000)
     batch_size: int = param(128, "Raw images a step.", low=2, high=4096)
-    learning_rate: float = param(0.1, "Of SGD with momentum 0.9; a tenth of it after 40 and 60% of the steps.", low=0, high=10)
+    learning_rate: float = param(
+        0.1, "Of SGD with momentum 0.9; a tenth after 40% of the steps, of that after 60%.", low=0, high=10
+    )
     weight_decay: float = param(5e-4, "L2 penalty on all parameters.", low=0, high=1)
-    augment: bool = param(False, "Mirrors and shifts training images at random.")
+    augment: bool = param(False, "Mirrors and shifts training images at random; features stay as they are.")
     keep_best: bool = param(False, "Keeps the weights of the best validation accuracy, not the last.")
     evaluations: int = param(10, "How often training is looked at.", low=1, high=1000)
     weights: tuple[float, ...] = param((1.0, 3.0), "w of the mixtures' loss, to choose from.", low=0, high=100)
@@ -171,15 +176,14 @@ ARMS = (
     Arm("ndcg-one", "M-NDCG, one mixture", "The same with M = 1.", role="method"),
     Arm("mrl", "MRL", "Ranks one mixture below its raw image, by logits.", role="method"),
 )
-KNOBS = {"label-smoothing": "label smoothing", "mixup": "alpha of mixup"}  # other arms have w
+KNOBS = {"label-smoothing": "label smoothing", "mixup": "alpha of mixup"}  # of arms that choose a strength, the others have w
 
 SMALL = {
-    "train": 256, "validation": 100, "test": 500, "epochs": 2, "evaluations": 2, "weights": (1.0, 3.0), "alphas": (0.4,),
-    "smoothings": (0.05,),
+    "train": 256, "validation": 100, "test": 500, "epochs": 2, "evaluations": 2, "alphas": (0.4,), "smoothings": (0.05,),
 }  # fmt: skip
 SHORT = {"train": 1000, "epochs": 26}
 CIFAR = {
-    "data": "uoft-cs/cifar10", "network": "resnet-18", "train": 45_000, "validation": 5000, "test": 10_000, "epochs": 60,
+    "data": "uoft-cs/cifar10", "network": "resnet-18", "train": 45_000, "validation": 5000, "test": 10_000,
     "augment": True, "keep_best": True, "evaluations": 60, "weights": (0.1,), "alphas": (0.2, 0.4, 2.0),
 }  # fmt: skip
 PRESETS = {
@@ -200,9 +204,12 @@ def gap(results: Results, arm: str, smallest: float, null: float = 0.0, metric: 
 
 def both(main: Verdict, condition: Verdict, words: str) -> Verdict:
     """The first verdict, with the worse outcome of the two; `words` say what the condition's mean and interval are of."""
-    outcome = max(main.outcome, condition.outcome, key=["holds", "undecided", "does not hold"].index)
-    found = f"{condition.effect:+.2f} points ({condition.low:+.2f} to {condition.high:+.2f})"
-    return replace(main, outcome=outcome, detail=f"{main.detail} {words.format(found)}")
+    if not condition.n:
+        return replace(main, outcome="undecided", detail=f"{main.detail} It needs the arm of the second comparison too.")
+    found = f"{condition.effect:+.2f} points"
+    if condition.n > 1:
+        found += f" ({condition.low:+.2f} to {condition.high:+.2f})"
+    return replace(main, outcome=weakest(main.outcome, condition.outcome), detail=f"{main.detail} {words.format(found)}")
 
 
 def calibrates(results: Results) -> Verdict:
@@ -213,7 +220,7 @@ def calibrates(results: Results) -> Verdict:
 
 
 def beats_mixup(results: Results) -> Verdict:
-    """M-NDCG's ECE is less than 0.3 points above that of mixup with its best alpha, and below mixup's with the same shares."""
+    """M-NDCG's ECE is less than 0.3 points above that of mixup with its likeliest alpha, and below mixup's with the same shares."""
     same = gap(results, "mixup", 0.0, metric="ece_same_shares")
     return both(gap(results, "mixup", -0.3, null=-0.3), same, "Against mixup with the shares of RankMixup it saves {}.")
 
@@ -226,7 +233,9 @@ def needs_several(results: Results) -> Verdict:
 def no_overconfidence(results: Results) -> str:
     """Where cross-entropy is not overconfident, there is nothing to repair."""
     excess = 100 * (results.by_seed("ce", "confidence") - results.by_seed("ce", "accuracy")).mean()
-    return "" if excess >= 1 else f"Cross-entropy is not overconfident: its confidence exceeds its accuracy by {excess:.2f} points."
+    if not excess < 1:  # nor where cross-entropy was not run, of which the claim itself knows
+        return ""
+    return f"Cross-entropy is not overconfident: its confidence exceeds its accuracy by {excess:.2f} points."
 
 
 CLAIMS = (
@@ -239,7 +248,7 @@ CLAIMS = (
     ),
     Claim(
         "c2",
-        "M-NDCG is as well calibrated as mixup with the best alpha, to 0.3 points of ECE, and better than with the same shares.",
+        "M-NDCG is as well calibrated as mixup with a tuned alpha, to 0.3 points of ECE, and better than with the same shares.",
         beats_mixup,
         "Lower ECE than mixup and its variants (the paper's main tables).",
     ),
@@ -265,7 +274,7 @@ VIEWS = (
     ),
     Lines(
         title="Sure of the pure, unsure of the mixed",
-        caption="Mean confidence in unseen mixtures of two classes. M-NDCG asks it to be the share of the purer image.",
+        caption="Mean confidence in unseen mixtures of two classes. M-NDCG draws it towards the share of the purer image.",
         where={"arm": ("ce", "mixup", "ndcg")},
         table="mixtures",
         x="coefficient",
@@ -283,7 +292,7 @@ VIEWS = (
     ),
     Lines(
         title="How sure on the way",
-        caption="Mean confidence in mixtures like those above, of 50 unseen images of each class.",
+        caption="Mean confidence in mixtures like those above, of up to 50 unseen images of each of six classes.",
         where={"arm": ("ce", "mixup", "ndcg")},
         table="paths",
         x="share",
@@ -330,12 +339,12 @@ PATH = tuple(1 - number / 14 for number in range(8))  # shares of the first imag
 def parts_of(params: Params, inputs: Inputs) -> Parts:
     """Training, validation and test images of a seed. MNIST and features are dealt anew in each.
 
-    Features become images of one pixel with as many channels, standardised by one mean and deviation.
+    Features become images of one pixel with as many channels, standardised by one mean and deviation of the training items.
     """
     if inputs.features is not None:
         vectors = torch.tensor(inputs.features.vectors, dtype=torch.float32)[:, :, None, None]
         labels = torch.tensor(inputs.features.labels, dtype=torch.long)
-        images = Images((vectors - vectors.mean()) / vectors.std(), labels, inputs.features.classes)
+        images = Images(vectors, labels, inputs.features.classes)
     elif params.data == "mnist-5k":
         images = mnist_images()
     else:
@@ -344,6 +353,9 @@ def parts_of(params: Params, inputs: Inputs) -> Parts:
     n = min(params.train, len(images) // 2)
     end = n + min(params.validation, len(images) // 5)
     images = shuffled(images, inputs.seed)
+    if inputs.features is not None:
+        seen = images.pixels[:n]
+        images = replace(images, pixels=(images.pixels - seen.mean()) / seen.std())
     return Parts(*(images.take(slice(*ends)) for ends in ((0, n), (n, end), (end, end + params.test))))
 
 
@@ -355,12 +367,14 @@ def held_out_mixtures(images: Images, count: int, source: torch.Generator) -> tu
 
 
 def paths_between(images: Images) -> tuple[list[str], Tensor]:
-    """Up to 50 mixtures for each share of PATH between neighbouring classes, three pairs at most: names, and (pairs, 8, n, ...)."""
-    classes = range(2 * min(len(images.classes) // 2, 3))
-    n = min(50, *(int((images.labels == label).sum()) for label in classes))
+    """Up to 50 mixtures for each share of PATH between two classes, three pairs at most: names, and (pairs, 8, n, ...)."""
+    count = torch.bincount(images.labels, minlength=len(images.classes))
+    present = count.nonzero().flatten().tolist()
+    classes = present[: 2 * min(len(present) // 2, 3)]
+    n = min(50, *(int(count[label]) for label in classes))
     ends = torch.stack([images.pixels[images.labels == label][:n] for label in classes]).unflatten(0, (-1, 2))
     shares, other = torch.tensor(PATH, device=ends.device)[:, None], torch.tensor([[1, 0]]).expand(len(PATH), 2)
-    names = [f"{images.classes[label]} into {images.classes[label + 1]}" for label in classes[::2]]
+    names = [f"{images.classes[one]} into {images.classes[two]}" for one, two in zip(classes[::2], classes[1::2], strict=True)]
     return names, torch.stack([mix(pair, shares, other)[:, 0] for pair in ends])
 
 
@@ -371,6 +385,7 @@ class Setting:
         self.params, self.seed, self.device = params, inputs.seed, inputs.device
         self.parts = parts_of(params, inputs).to(self.device)
         self.network = "mlp" if inputs.features is not None else params.network
+        self.augments = params.augment and inputs.features is None
         n = len(self.parts.train)
         self.steps = params.epochs * (n // params.batch_size)
         self.order = batch_order(n, params.batch_size, self.steps, generator("batches", self.seed)).to(self.device)
@@ -412,7 +427,7 @@ class Setting:
 
 
 class Objective:
-    """The losses of one arm: cross-entropy and, where it has one, that of the mixtures, which its strength weights."""
+    """The losses of one arm, unweighted: cross-entropy and, where it has one, that of the mixtures."""
 
     def __init__(self, arm: str, strength: float, setting: Setting) -> None:
         self.arm, self.strength, self.params = arm, strength, setting.params
@@ -446,13 +461,13 @@ def logits_of(model: nn.Module, images: Tensor) -> Tensor:
 
 
 class Trial(NamedTuple):
-    """A network trained with one strength, its course (scalars by step), its likelihood on validation and ECE on test images."""
+    """A network trained with one strength, its course (scalars by step), its NLL on validation and its ECE on test images."""
 
     strength: float
     model: nn.Module
     course: dict[int, dict[str, Any]]
-    validation_loss: float
-    error: float
+    validation_nll: float
+    test_ece: float
 
 
 def train_with(arm: str, strength: float, setting: Setting, after_step: Callable[[int], None]) -> Trial:
@@ -465,7 +480,7 @@ def train_with(arm: str, strength: float, setting: Setting, after_step: Callable
 
     def loss(step: int) -> Tensor:
         batch = setting.parts.train.take(setting.order[step])
-        images = flip_and_shift(batch.pixels, changes) if p.augment else batch.pixels
+        images = flip_and_shift(batch.pixels, changes) if setting.augments else batch.pixels
         terms.update(objective(model, step, images, batch.labels))
         return terms["cross_entropy"] + (strength * terms["mixture_loss"] if "mixture_loss" in terms else 0.0)
 
@@ -484,8 +499,8 @@ def train_with(arm: str, strength: float, setting: Setting, after_step: Callable
     if p.keep_best:
         model.load_state_dict(best["state"])
     validation, test = (softmax(predict(model, setting.probes[name])) for name in ("validation", "test"))
-    likelihood = negative_log_likelihood(validation, setting.parts.validation.labels)
-    return Trial(strength, model, course, likelihood, expected_calibration_error(*top_label(test, setting.parts.test.labels)))
+    nll = negative_log_likelihood(validation, setting.parts.validation.labels)
+    return Trial(strength, model, course, nll, expected_calibration_error(*top_label(test, setting.parts.test.labels)))
 
 
 def strengths(arm: str, params: Params) -> tuple[float, ...]:
@@ -510,15 +525,15 @@ def run(arm: str, params: Params, inputs: Inputs, record: Recorder) -> None:
 
     for strength in grid:
         trials.append(train_with(arm, strength, setting, after_step))
-    chosen = min(trials, key=lambda trial: trial.validation_loss)
+    chosen = min(trials, key=lambda trial: trial.validation_nll)
     for step, scalars in chosen.course.items():
         record.scalars(step, **scalars)
     if arm != "ce":
         knob = KNOBS.get(arm, "w, the weight of mixtures")
-        record.table("sweep", [{"knob": knob, "strength": trial.strength, "ece": trial.error} for trial in trials])
+        record.table("sweep", [{"knob": knob, "strength": trial.strength, "ece": trial.test_ece} for trial in trials])
         record.result(strength=chosen.strength)
     if arm == "mixup":
-        record.result(ece_same_shares=trials[grid.index(params.concentration)].error)
+        record.result(ece_same_shares=trials[grid.index(params.concentration)].test_ece)
     report(arm, {name: predict(chosen.model, images) for name, images in setting.probes.items()}, setting, record)
 
 

@@ -219,6 +219,21 @@ class TestTraining:
         assert [len(part) for part in (setting.parts.train, setting.parts.validation, setting.parts.test)] == [256, 100, 244]
         assert setting.untrained()(setting.parts.test.pixels).shape == (244, 3)
         assert setting.pairs == ["a into b"]
+        assert float(setting.parts.train.pixels.mean()) == pytest.approx(0, abs=1e-5)  # standardised by what is trained on
+        assert float(setting.parts.train.pixels.std()) == pytest.approx(1, abs=1e-5)
+
+    def test_features_are_never_shifted(self):
+        features = Features(np.random.default_rng(0).normal(size=(600, 20)), np.arange(600) % 3, ("a", "b", "c"), "made up")
+        params = METHOD.make_params("smoke", {"augment": True})
+        assert not Setting(params, Inputs((0,), features=features)).augments
+        assert Setting(params, Inputs((0,))).augments
+
+    def test_ways_lead_between_classes_that_are_there(self):
+        labels = np.where(np.arange(600) % 3 == 1, 2, np.arange(600) % 3)  # none of the second class
+        features = Features(np.random.default_rng(0).normal(size=(600, 20)), labels, ("a", "b", "c"), "made up")
+        setting = Setting(METHOD.make_params("smoke"), Inputs((0,), features=features))
+        assert setting.pairs == ["a into c"]
+        assert setting.paths.shape[2] == 50
 
 
 class TestRecords:
@@ -282,6 +297,12 @@ class TestClaims:
     def test_a_calibrated_baseline_leaves_nothing_to_repair(self):
         assert no_overconfidence(results(ce=self.ce)) == ""
         assert "0.50 points" in no_overconfidence(results(ce=self.ce | {"confidence": [90.5] * 3}))
+        assert no_overconfidence(results(ndcg=self.good | {"confidence": [90.5] * 3})) == ""  # cross-entropy was not run
+
+    def test_without_the_second_arm_it_is_undecided(self):
+        verdict = needs_several(results(mrl={"ece": [2.0, 2.1, 2.3]}, ndcg=self.good))
+        assert verdict.outcome == "undecided"
+        assert "nan" not in verdict.detail
 
     @pytest.mark.parametrize(
         ("mixup", "same", "outcome"),

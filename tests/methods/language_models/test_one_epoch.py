@@ -10,7 +10,7 @@ import torch
 
 from core.data import text
 from core.measures.power_law import first_crossing, fit_power_law
-from core.methods.base import Inputs, Results
+from core.methods.base import Inputs, ParameterError, Results
 from core.methods.language_models import one_epoch as paper
 from core.recorder import Recorder
 from core.training import generator
@@ -53,9 +53,8 @@ def test_one_epoch_of_random_blocks_is_the_whole_text_and_a_fortieth_is_part_of_
 
 
 def small(arm, seed=0, **changes):
-    params = paper.Params(
-        **({"width": 16, "rate": 5e-3, "iterations": 12, "evaluations": 3, "test_tokens": 1024, "costs": (2e7,)} | changes)
-    )
+    usual = {"width": 16, "batch": 4, "rate": 5e-3, "iterations": 160, "evaluations": 3, "test_tokens": 1024, "costs": (2e7,)}
+    params = paper.Params(**(usual | changes))
     batches = []
     record = Recorder(batches.append, (seed,))
     paper.run(arm, params, Inputs((seed,)), record)
@@ -66,8 +65,11 @@ def small(arm, seed=0, **changes):
 
 def test_arms_of_one_seed_differ_only_in_text_and_dropout(monkeypatch):
     once, _ = small("one-epoch")
+    whole = text.random_blocks
     assert small("one-epoch-dropout", dropout=0.0)[0] == once
-    monkeypatch.setattr(text, "random_blocks", lambda tokens, share: tokens)  # as for one epoch
+    monkeypatch.setattr(
+        text, "random_blocks", lambda tokens, share: whole(tokens, 40 * share if share < 160 * 128 / len(tokens) else share)
+    )  # as for one epoch
     assert small("epochs-40")[0] == once
 
 
@@ -127,13 +129,78 @@ def losses(arm, values, iterations=(82, 200, 400, 600, 816)):
     return pd.DataFrame(rows)
 
 
-def test_one_epoch_wins_only_where_it_is_clearly_better():
+@pytest.mark.parametrize(
+    ("many", "outcome"),
+    [
+        ([2.8, 2.7, 2.5, 2.6, 2.7], "holds"),  # its best at 400, which one epoch has at 200
+        ([2.8, 2.6, 2.12, 2.2, 2.3], "does not hold"),  # 0.02 nat are too little
+        ([2.8, 2.3, 2.4, 2.5, 2.6], "does not hold"),  # 0.2 nat, but sooner there than one epoch
+        ([2.8, 2.6, 2.0, 2.1, 2.2], "does not hold"),  # one epoch never gets there
+    ],
+)
+def test_one_epoch_wins_only_where_it_is_clearly_better_and_sooner(many, outcome):
     once = losses("one-epoch", [2.8, 2.5, 2.3, 2.2, 2.1])
-    for best, outcome in ((2.3, "holds"), (2.13, "does not hold")):
-        many = losses("epochs-40", [2.8, 2.6, best, best + 0.1, best + 0.2])
-        verdict = paper.decide_epochs(Results(pd.DataFrame(), {"test losses": pd.concat([once, many])}))
-        assert verdict.outcome == outcome
-        assert verdict.effect == pytest.approx(best - 2.1)
+    verdict = paper.decide_epochs(Results(pd.DataFrame(), {"test losses": pd.concat([once, losses("epochs-40", many)])}))
+    assert verdict.outcome == outcome
+    assert verdict.effect == pytest.approx(min(many) - 2.1)
+    assert ("3 of 3 seeds never get there" in verdict.detail) == (min(many) < 2.1)
+
+
+@pytest.mark.parametrize(("ten", "outcome"), [(2.3, "holds"), (2.7, "does not hold")])
+def test_the_gain_must_grow_with_the_epochs(ten, outcome):
+    rows = [
+        losses("one-epoch", [2.8, 2.5, 2.3, 2.2, 2.1]),
+        losses("epochs-10", [2.9, 2.8, 2.75, ten, ten + 0.1]),
+        losses("epochs-40", [2.8, 2.7, 2.5, 2.6, 2.7]),
+    ]
+    assert paper.decide_epochs(Results(pd.DataFrame(), {"test losses": pd.concat(rows)})).outcome == outcome
+
+
+def test_the_honest_competitor_is_the_better_of_both():
+    rows = [losses("epochs-40", [2.8, 2.7, 2.5, 2.6, 2.7]), losses("epochs-40-dropout", [2.9, 2.7, 2.4, 2.4, 2.5])]
+    found = paper.honest(Results(pd.DataFrame(), {"test losses": pd.concat(rows)}), 40)
+    assert found[0]["test_loss"].min() == 2.4
+
+
+@pytest.mark.parametrize(
+    ("gap", "cost", "outcome"), [(0.01, 0.1, "holds"), (0.2, 0.1, "does not hold"), (0.01, 0.005, "does not hold")]
+)
+def test_nothing_overfits_only_with_a_small_gap_and_harmful_dropout(gap, cost, outcome):
+    rows = [
+        {"arm": arm, "seed": seed, "gap": gap + 0.001 * seed, "test_loss": 2 + extra + 0.001 * seed * extra, "best_test_loss": 2.0}
+        for arm, extra in (("one-epoch", 0.0), ("one-epoch-dropout", cost))
+        for seed in range(3)
+    ]
+    assert paper.decide_overfitting(Results(pd.DataFrame(rows), {})).outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("values", "outcome"),
+    [
+        ([2.4, 2.0, 2.01, 2.3, 2.4], "holds"),
+        ([2.4, 2.0, 2.2, 2.3, 2.4], "does not hold"),  # the rule of thumb is 0.2 nat off
+        ([2.4, 2.35, 2.36, 2.37, 2.38], "does not hold"),  # the largest is as good
+    ],
+)
+def test_the_rule_of_thumb_must_find_the_bottom_of_a_real_u(values, outcome):
+    sizes, cost = [10_000, 30_000, 44_721, 100_000, 300_000], 1e10  # sqrt(cost / 5) is 44,721
+    rows = [
+        {"arm": "sizes", "seed": seed, "cost": "1e+10", "parameters": size, "tokens": cost / size, "test_loss": loss + 0.001 * seed}
+        for seed in range(3)
+        for size, loss in zip(sizes, values, strict=True)
+    ]
+    assert paper.decide_sizes(Results(pd.DataFrame(), {"sizes": pd.DataFrame(rows)})).outcome == outcome
+    assert paper.decide_sizes(Results(pd.DataFrame(), {"sizes": pd.DataFrame(rows[:2])})).outcome == "not testable here"
+
+
+def test_more_iterations_than_one_pass_has_are_refused():
+    with pytest.raises(ParameterError, match="one pass over the corpus makes 3264"):
+        small("one-epoch", iterations=4000)
+
+
+def test_a_width_that_no_heads_share_out_is_refused():
+    with pytest.raises(ParameterError, match="A width of 50 cannot be shared out among 3 heads"):
+        small("one-epoch", width=50)
 
 
 def test_a_power_law_is_one_and_a_bent_curve_is_not():
