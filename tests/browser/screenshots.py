@@ -1,4 +1,7 @@
-"""Pictures of every page at every width in both themes, to be looked at: `python -m tests.browser.screenshots --out DIR`."""
+"""Pictures of every page, empty, running and finished, in both themes: `python -m tests.browser.screenshots --out DIR`.
+
+With --docs it takes those that the README shows instead.
+"""
 
 from __future__ import annotations
 
@@ -10,46 +13,92 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page
 
-from tests.browser.serving import WIDTHS, Server, chromium, new_page, serving
+from core.engine import Engine
+from tests.browser.serving import ROOT, WIDTHS, Server, chromium, new_page, serving
 
 PAPERS = ("lottery-ticket", "large-step-perceptron")
-RUN_PATIENCE = 600_000  # milliseconds
+MODEL, DATA = "starter/digits-vit", "digits-8"
 TALLEST = 4000  # pixels
+DOCS = ROOT / "docs" / "images"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.browser.screenshots", description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("screenshots"), help="the folder to write to (default: screenshots)")
     parser.add_argument("--preset", default="quick", help="what the papers are run with before (default: quick)")
+    parser.add_argument("--widths", nargs="+", default=["wide", "phone"], choices=WIDTHS, help="default: wide phone")
+    parser.add_argument("--only", default="", help="only pages whose name has this in it")
+    parser.add_argument("--docs", action="store_true", help=f"takes the pictures of the README into {DOCS.relative_to(ROOT)}")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        chromium() as browser,
-        serving(PROVING_GROUND_STORE=str(Path(folder) / "store.duckdb")) as server,
-    ):
-        runs = [finished_run(browser, server, paper, options.preset) for paper in PAPERS]
-        for name, path in addresses(runs).items():
-            for width in WIDTHS:
-                for theme in ("light", "dark"):
+    looks = [(width, theme) for width in options.widths for theme in ("light", "dark")]
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
+        store = Path(folder) / "store.duckdb"
+        runs = finished_runs(store, PAPERS[:1] if options.docs else PAPERS, options.preset)
+        with serving(PROVING_GROUND_STORE=str(store)) as server:
+            if options.docs:
+                for_the_readme(browser, server, runs)
+                return
+            for name, path in finished(runs).items():
+                for width, theme in looks if options.only in name else ():
+                    shoot(browser, server, path, width, theme, options.out / f"{name} {width} {theme}.png")
+            if options.only in "running":
+                for width, theme in looks:
+                    shoot_running(browser, server, width, theme, options.out / f"running {width} {theme}.png")
+        with serving(PROVING_GROUND_STORE=str(Path(folder) / "empty.duckdb"), PROVING_GROUND_REFERENCE=folder) as server:
+            for name, path in EMPTY.items():
+                for width, theme in looks if options.only in name else ():
                     shoot(browser, server, path, width, theme, options.out / f"{name} {width} {theme}.png")
 
 
-def addresses(runs: Sequence[str]) -> dict[str, str]:
-    """What is shot, by the name of the file."""
-    methods = {paper: f"/method?paper={paper}&run={run}" for paper, run in zip(PAPERS, runs, strict=True)}
-    return {"gallery": "/", "runs": f"/runs?compare={runs[0]}", "no paper": "/method?paper=nothing", **methods}
+def finished_runs(store: Path, papers: Sequence[str], preset: str) -> dict[str, str]:
+    """Runs papers and tools into a store; their runs by slug."""
+    runs: dict[str, str] = {}
+    with Engine(store) as engine:
+
+        def run(slug: str, preset: str = "quick", params: dict | None = None, inputs: dict[str, str] | None = None) -> None:
+            runs[slug] = engine.submit(engine.make_spec(slug, preset, params, inputs=inputs))
+            engine.wait(runs[slug])
+
+        run("snapshot", params={"model": MODEL, "data": DATA})
+        given = {"snapshot": runs["snapshot"]}
+        run("calibration", inputs=given)
+        run("geometry", inputs=given)
+        run("pruning", params={"model": MODEL, "data": DATA})
+        run("transductive-clustering", "smoke", inputs=given)
+        for paper in papers:
+            run(paper, preset)
+    return runs
 
 
-def finished_run(browser: Browser, server: Server, paper: str, preset: str) -> str:
-    """Runs a paper as a visitor does; returns the run."""
-    page = new_page(browser, server)
-    page.goto(f"/method?paper={paper}&preset={preset}")
-    page.get_by_role("button", name=re.compile("^Run$")).click()
-    page.get_by_role("button", name="Run again").wait_for(timeout=RUN_PATIENCE)
-    run = page.url.split("run=")[1]
-    page.context.close()
-    return run
+def finished(runs: dict[str, str]) -> dict[str, str]:
+    """What is shot when everything has run, by the name of the file."""
+    around = "-1,-1,1,-1,1,0,-1,0"  # the lower half of the points
+    return {
+        "gallery": "/",
+        "runs": f"/runs?compare={runs[PAPERS[0]]}",
+        **{paper: f"/method?paper={paper}&run={runs[paper]}" for paper in PAPERS},
+        "features": f"/method?paper=transductive-clustering&run={runs['transductive-clustering']}",
+        "no paper": "/method?paper=nothing",
+        "models": "/models",
+        "model": f"/model?model={MODEL}&snapshot={runs['snapshot']}",
+        "embeddings": f"/embeddings?snapshot={runs['snapshot']}&around={around}",
+        "side by side": f"/embeddings?snapshot={runs['snapshot']}&part=Side+by+side",
+        "calibration": f"/calibration?snapshot={runs['snapshot']}",
+        "calibration measures": f"/calibration?snapshot={runs['snapshot']}&part=Measures",
+        "pruning": f"/pruning?run={runs['pruning']}",
+        "pruning masks": f"/pruning?run={runs['pruning']}&show=Masks",
+        "pruning away": f"/pruning?run={runs['pruning']}&show=Take+away",
+        "pruning papers": f"/pruning?run={runs['pruning']}&show=Papers",
+        "dynamics": f"/dynamics?compare={runs[PAPERS[0]]}",
+        "portrait": f"/dynamics?compare={runs[PAPERS[1]]}&show=Phase+portrait",
+        "query": "/query",
+    }
+
+
+EMPTY = {
+    f"empty {page}": f"/{page}" for page in ("", "runs", "models", "embeddings", "calibration", "pruning", "dynamics", "query")
+} | {"empty method": "/method?paper=rankmixup"}
 
 
 def shoot(browser: Browser, server: Server, path: str, width: str, theme: str, file: Path) -> None:
@@ -62,6 +111,34 @@ def shoot(browser: Browser, server: Server, path: str, width: str, theme: str, f
     settle(page)
     page.screenshot(path=file)
     page.context.close()
+
+
+def shoot_running(browser: Browser, server: Server, width: str, theme: str, file: Path) -> None:
+    """A paper's page while it runs."""
+    page = new_page(browser, server, width, theme)
+    page.goto("/method?paper=lottery-ticket&preset=standard")
+    page.get_by_role("button", name=re.compile("^Run$")).click()
+    page.locator(".st-key-picture").wait_for()
+    page.wait_for_timeout(3000)
+    page.screenshot(path=file)
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name=re.compile("^Run$")).wait_for()
+    page.context.close()
+
+
+def for_the_readme(browser: Browser, server: Server, runs: dict[str, str]) -> None:
+    """A paper after its run, and embeddings with a selection."""
+    for name, path in (("paper", f"/method?paper={PAPERS[0]}&run={runs[PAPERS[0]]}"), ("embeddings", finished_embeddings(runs))):
+        page = new_page(browser, server)
+        page.goto(path)
+        settle(page)
+        page.screenshot(path=DOCS / f"{name}.png")
+        page.context.close()
+
+
+def finished_embeddings(runs: dict[str, str]) -> str:
+    """The page Embeddings with a cluster in a polygon."""
+    return f"/embeddings?snapshot={runs['snapshot']}&around=-1,-1,0,-1,0,0,-1,0"
 
 
 def settle(page: Page) -> None:

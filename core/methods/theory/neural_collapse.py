@@ -165,7 +165,7 @@ CIFAR = {
 PRESETS = {
     "smoke": Preset(2, (0, 1), QUICK | {"steps": 40, "free_steps": 40, "smallest": (4, 25), "sweep_decays": (0.02,)}),
     "quick": Preset(40, (0, 1, 2), QUICK | {"free_steps": 3000, "sweep_decays": (0.02,)}),
-    "standard": Preset(400, (0, 1, 2, 3, 4)),
+    "standard": Preset(550, (0, 1, 2), {"steps": 2000}),
     "paper": Preset(3600, (0, 1, 2), CIFAR | {"free_steps": 30_000}, needs="cuda"),
 }
 
