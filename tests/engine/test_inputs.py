@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.engine.labelled import labelled
+from core.engine.inputs import labelled
 from core.methods.base import Features, ParameterError
 
 
