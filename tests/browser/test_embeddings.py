@@ -97,7 +97,7 @@ def test_a_point_has_its_neighbours_beside_it(visitor, lab):
     neighbours = page.get_by_test_id("stDataFrame").nth(1)
     expect(neighbours.locator("th")).to_have_text(["row", "picture", "cosine", "label"])
     vectors = digits_images().pixels[:900].flatten(1).numpy()
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     cosines = vectors @ vectors[3]
     first = np.argsort(-cosines)[1]
     found = neighbours.locator("td").all_text_contents()
