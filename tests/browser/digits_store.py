@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from tests.browser.serving import ROOT
-from tests.browser.snapshot_store import recorded_snapshot
+from tests.browser.snapshot_store import recorded
 
 SNAPSHOT = "0d1617500000"
 ITEMS, UNLABELLED = 1397, 5
@@ -27,7 +27,7 @@ def write_snapshot(path: Path) -> None:
     rest, targets = pixels[400:], labels[400:].copy()
     targets[:UNLABELLED] = -1
     logits = np.log(np.maximum(model.predict_proba(rest), 1e-9))
-    with recorded_snapshot(path, SNAPSHOT, {"model": "starter/digits", "data": "digits-8"}) as recorder:
+    with recorded(path, SNAPSHOT, {"model": "starter/digits", "data": "digits-8"}) as recorder:
         for start in (0, 1000):
             piece = slice(start, start + 1000)
             recorder.embedding(start, rest[piece], labels[400:][piece], name="features")

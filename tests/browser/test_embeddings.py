@@ -13,9 +13,9 @@ from playwright.sync_api import expect
 
 from core.data.digits import digits_images
 from tests.browser.serving import serving
-from tests.browser.snapshot_store import RUN, write_snapshot
+from tests.browser.snapshot_store import RUN, write_snapshot, write_training
 
-OTHER = "ba9876543210"
+OTHER, TRAINING = "ba9876543210", "7ea171230000"
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +23,7 @@ def lab(tmp_path_factory):
     store = tmp_path_factory.mktemp("embeddings") / "store.duckdb"
     for run in (RUN, OTHER):
         write_snapshot(store, run=run)
+    write_training(store, TRAINING, (0, 100, 200))
     with serving(PROVING_GROUND_STORE=str(store)) as server:
         yield server
 
@@ -128,3 +129,19 @@ def test_another_projection_is_computed_and_replaces_the_first(visitor, lab):
     page.get_by_role("button", name="Compute t-SNE").click()
     expect(page.get_by_text(re.compile(r"t-SNE keeps \d\d% of an item's 10 nearest neighbours"))).to_be_visible(timeout=240_000)
     expect(page.locator("canvas.points").first).to_have_attribute("aria-label", re.compile("^t-SNE of 900 items"))
+
+
+def test_the_points_of_a_training_move_from_step_to_step(visitor, lab):
+    page = visitor(f"/embeddings?snapshot={TRAINING}/imbalanced/0/network", at=lab)
+    drawn(page, points=90)
+    assert "step=200" in page.url
+    canvas = page.locator("canvas.points")
+    canvas.evaluate("canvas => { canvas.mine = true; }")
+    slider = page.get_by_role("slider", name="Step")
+    slider.focus()
+    slider.press("ArrowLeft")
+    page.wait_for_url(re.compile("step=100"))
+    assert canvas.evaluate("canvas => canvas.mine"), "the same picture goes on: its points move"
+    expect(page.get_by_role("heading", name="Embeddings")).to_be_visible()
+    again = visitor(page.url.removeprefix(lab.url), at=lab)
+    expect(again.get_by_role("slider", name="Step")).to_have_attribute("aria-valuetext", "100")

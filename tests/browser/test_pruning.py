@@ -63,6 +63,11 @@ def test_the_costs_and_masks_of_a_run_are_there_by_its_link(visitor, link):
     expect(page.get_by_text("By chance")).to_be_visible()
     tab(page, "Classes")
     expect(picture(page, "classes")).to_be_visible()
+    tab(page, "Papers")
+    expect(page.get_by_text("Papers that work on weights, on those of")).to_be_visible()
+    page.get_by_role("link", name="The Lottery Ticket Hypothesis").click()
+    expect(page.get_by_text("on weights starter/digits-vit")).to_be_visible()
+    assert "weights=starter%2Fdigits-vit" in page.url or "weights=starter/digits-vit" in page.url
 
 
 def test_the_pruned_weights_that_are_taken_away_are_nine_tenths_zeros(visitor, link, tmp_path):
