@@ -8,7 +8,8 @@ import streamlit as st
 
 from app import engine
 from core.charts import Axis, lines
-from pages import curves, exports, following, pictures, wording
+from core.methods import registry
+from pages import curves, exports, following, inputs, pictures, wording
 
 PAGE_LENGTH = 20
 
@@ -35,6 +36,7 @@ def row(run: Any) -> None:
         with st.container(width=520, gap="xsmall"):
             heading(run)
             what = "own script" if run.slug == curves.OWN else f"{run.preset} preset"
+            what = f"reference result · {what}" if run.origin == "reference" else what
             facts = f"{what} · {run.created:%-d %b %Y, %H:%M} UTC · {run.run}"
             st.caption(facts if pd.isna(run.seconds) else f"{facts} · {wording.duration(run.seconds)} on {run.device}")
         with st.container(width=260):
@@ -47,15 +49,38 @@ def row(run: Any) -> None:
 
 
 def heading(run: Any) -> None:
-    """The run's title, a link to its page; a script of a person's own has none, and its curves are on the page Dynamics."""
-    title = curves.title_of(run)
-    if run.slug == curves.OWN:
-        st.page_link("dynamics.py", label=f"**{wording.plain(title)}**", query_params={"compare": run.run}, icon="")
-        params = json.loads(run.spec)["params"]
-        if params:
-            st.caption(wording.plain(", ".join(f"{name} = {value}" for name, value in params.items())))
-    else:
-        st.page_link("method.py", label=f"**{title}**", query_params={"paper": run.slug, "run": run.run}, icon="")
+    """The run's title, a link to where it is shown, and what a tool or a script of a person's own worked on."""
+    spec = json.loads(run.spec)
+    page, query = place_of(run, spec)
+    st.page_link(page, label=f"**{wording.plain(curves.title_of(run))}**", query_params=query, icon="")
+    params = spec["params"]
+    if run.slug == curves.OWN and params:
+        st.caption(wording.plain(", ".join(f"{name} = {value}" for name, value in params.items())))
+    given = inputs.described(store, spec.get("inputs"))
+    if given or run.slug in registry.tools():
+        made = " on ".join(filter(None, [params.get("model"), params.get("data")]))
+        st.caption(wording.plain(made) or given)
+
+
+def place_of(run: Any, spec: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """The page that shows a run, and its address there."""
+    given, params = spec.get("inputs") or {}, spec["params"]
+    match run.slug:
+        case curves.OWN:
+            return "dynamics.py", {"compare": run.run}
+        case "snapshot":
+            return "embeddings.py", {"snapshot": run.run}
+        case "geometry" | "projection" | "comparison":
+            return "embeddings.py", given
+        case "calibration":
+            return "calibration.py", {"snapshot": given.get("snapshot") or given["predictions"]}
+        case "pruning":
+            return "pruning.py", {"run": run.run}
+        case "pruned-weights":
+            return "pruning.py", {"model": params["model"], "data": params["data"]}
+        case "download":
+            return "model.py", {"model": params["model"]}
+    return "method.py", {"paper": run.slug, "run": run.run}
 
 
 def actions(run: Any) -> None:
@@ -72,7 +97,7 @@ def actions(run: Any) -> None:
         args=(run.run,),
     )
     exports.data_button(store, run.run, run.slug, "Export")
-    if st.button("Delete", icon=":material/delete:", key=f"delete-{run.run}"):
+    if run.origin == "own" and st.button("Delete", icon=":material/delete:", key=f"delete-{run.run}"):
         ask_before_deleting(run.run, curves.title_of(run), run.preset)
 
 

@@ -145,3 +145,12 @@ def test_the_points_of_a_training_move_from_step_to_step(visitor, lab):
     expect(page.get_by_role("heading", name="Embeddings")).to_be_visible()
     again = visitor(page.url.removeprefix(lab.url), at=lab)
     expect(again.get_by_role("slider", name="Step")).to_have_attribute("aria-valuetext", "100")
+
+
+def test_the_page_of_runs_leads_to_a_snapshot_s_own_page(visitor, lab):
+    page = visitor("/runs?paper_is=snapshot", at=lab)
+    row = page.locator(f".st-key-row-{RUN}")
+    expect(row).to_contain_text("starter/pixel_s on digits-8")
+    row.get_by_role("link", name="A snapshot of a model").click()
+    drawn(page)
+    assert f"snapshot={RUN}" in page.url
