@@ -57,12 +57,16 @@ def record_your_own() -> None:
 
 
 def arms_of(frame: pd.DataFrame) -> pd.DataFrame:
-    """With the column `curve`: the run, its arm where it has several, and the series where there are several."""
+    """With the column `curve`: of run, arm and series as much as tells the curves apart; the run where nothing does."""
     several = frame.groupby("run")["arm"].transform("nunique") > 1
-    label = frame["run"] + np.where(several, " · " + frame["arm"].astype(str), "")
-    if frame["series"].nunique() > 1:
-        label += np.where(frame["series"] == "", "", " · " + frame["series"].astype(str))
-    return frame.assign(curve=label)
+    parts = [
+        frame["run"] if frame["run"].nunique() > 1 else "",
+        np.where(several, frame["arm"], ""),
+        frame["series"] if frame["series"].nunique() > 1 else "",
+    ]
+    columns = pd.DataFrame({place: part for place, part in enumerate(parts)}, index=frame.index).astype(str)
+    names = [" · ".join(filter(None, row)) for row in columns.itertuples(index=False)]
+    return frame.assign(curve=np.where(np.array(names, dtype=object) == "", frame["run"], names))
 
 
 # --- curves -------------------------------------------------------------------------------------------------------

@@ -341,7 +341,7 @@ def show_measures(rows: pd.DataFrame) -> None:
             "what it says": rows["meaning"],
         }
     )
-    st.dataframe(shown, hide_index=True, width="stretch")
+    st.table(shown, border="horizontal", hide_index=True, alt="Measures with their values and what they say")
 
 
 def beside(source: Source, found: dict[str, str], mask: np.ndarray | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -24,7 +24,14 @@ def wait_for_workers() -> None:
         st.rerun()
 
 
-def run_button(spec: Spec | None, label: str, again: str = "", icon: str = ":material/play_arrow:", key: str = "run") -> bool:
+def run_button(
+    spec: Spec | None,
+    label: str,
+    again: str = "",
+    icon: str = ":material/play_arrow:",
+    key: str = "run",
+    kind: Literal["primary", "secondary"] = "primary",
+) -> bool:
     """One thing to press: `label`, Cancel while the spec's run is under way, `again` where it is complete (nothing without one).
 
     A press is a note that is answered here, when all controls have been read: the spec of the page as it was before may be
@@ -46,7 +53,7 @@ def run_button(spec: Spec | None, label: str, again: str = "", icon: str = ":mat
             st.button(again, icon=":material/replay:", key=f"again/{key}", on_click=_note, args=(key, True))
     else:
         more: dict[str, Any] = {"disabled": spec is None, "on_click": _note, "args": (key, False)}
-        st.button(label, icon=icon, type="primary", key=key, **more)
+        st.button(label, icon=icon, type=kind, key=key, **more)
     return queued
 
 

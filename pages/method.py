@@ -335,7 +335,7 @@ def about(method: Method, spec: Spec | None, run: str | None) -> None:
     paper, claims, source, command, export = st.tabs(
         ["The paper", "What it reports", "Source file", "Command line", "Export and link"]
     )
-    paper.markdown(DISPLAY_EQUATION.sub(r"\n$$\n\1\n$$\n", method.text), width=820)
+    paper.markdown(DISPLAY_EQUATION.sub(r"\n$$\n\1\n$$\n", method.text), width=880)
     with claims:
         st.table([{"Claim": claim.text, "What the paper reports": claim.evidence or "–"} for claim in method.claims])
     source.code(Path(method.source).read_text(encoding="utf-8"), language="python", line_numbers=True, height=600)

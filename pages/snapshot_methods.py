@@ -61,7 +61,7 @@ def _row(method: Method, inputs: dict[str, str]) -> None:
             st.page_link("method.py", label=f"**{method.paper.title}**", icon="", query_params=paper)
             st.caption(method.paper.idea)
         label = f"Run, {wording.duration(method.preset(PRESET).seconds)}"
-        if following.run_button(spec, label, key=f"run-{spec.run}"):
+        if following.run_button(spec, label, key=f"run-{spec.run}", kind="secondary"):
             st.rerun()
         if kept is not None:
             with st.container(width="content", gap="xsmall", horizontal_alignment="right"):

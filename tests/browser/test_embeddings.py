@@ -81,7 +81,7 @@ def test_features_are_measured_when_asked_for(visitor, lab):
     drawn(page)
     page.get_by_role("button", name="Measure the features").click()
     expect(page.get_by_role("button", name="Measure the features")).to_have_count(0)
-    expect(page.locator("[data-testid=stDataFrame]").last).to_be_visible(timeout=120_000)
+    expect(page.locator("[data-testid=stTable]").last).to_be_visible(timeout=120_000)
 
 
 def test_without_anything_to_look_at_the_page_says_what_to_do(visitor):
