@@ -16,8 +16,8 @@ LOGO = f"""<svg xmlns="http://www.w3.org/2000/svg" width="196" height="28" viewB
 # Titles of papers are links, and longer than the one line that Streamlit gives a link. A result that is drawn anew every second
 # must not fade while the next one is being computed, nor let what is below it jump. Equations are set smaller on a phone.
 STYLE = """<style>
-[class*="st-key-card-"] a, [class*="st-key-row-"] a { padding-inline: 0; }
-[class*="st-key-card-"] a *, [class*="st-key-row-"] a * { white-space: normal; line-height: 1.35; }
+[class*="st-key-card-"] a, [class*="st-key-row-"] a, [class*="st-key-on-"] a { padding-inline: 0; }
+[class*="st-key-card-"] a *, [class*="st-key-row-"] a *, [class*="st-key-on-"] a * { white-space: normal; line-height: 1.35; }
 [class*="st-key-card-"] a * { font-size: 1.05rem; }
 .st-key-live [data-stale="true"] { opacity: 1; }
 .st-key-picture, .st-key-blank { min-height: 400px; }
