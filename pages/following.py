@@ -29,7 +29,8 @@ def run_button(
     label: str,
     again: str = "",
     icon: str = ":material/play_arrow:",
-    key: str = "run",
+    *,
+    key: str,
     kind: Literal["primary", "secondary"] = "primary",
 ) -> bool:
     """One thing to press: `label`, Cancel while the spec's run is under way, `again` where it is complete (nothing without one).
@@ -39,6 +40,7 @@ def run_button(
 
     Args:
         spec: of the controls; None disables the button.
+        key: of this page alone: a press that is left behind on a page must not be answered on another.
 
     Returns:
         Whether the spec has just been queued, or its kept result asked for.

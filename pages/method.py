@@ -129,7 +129,7 @@ def run_panel(method: Method) -> tuple[Spec | None, str | None]:
             else:
                 spec = make_spec(method, preset, values, arms, seeds)
         with button:
-            if following.run_button(spec, "Run", "Run again"):
+            if following.run_button(spec, "Run", "Run again", key=f"run/{method.slug}"):
                 remember(method, spec.run)
         run = shown_run(method, spec)
         with said:

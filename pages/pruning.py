@@ -154,7 +154,7 @@ def run_panel(row: dict[str, Any] | None) -> dict[str, Any] | None:
             return row
         spec = controls(row)
         with st.container(horizontal=True, vertical_alignment="center"):
-            if following.run_button(spec, "Prune", "Run again"):
+            if following.run_button(spec, "Prune", "Run again", key="prune"):
                 show_run(spec.run)
                 return store.run(spec.run)
             if spec and row and row["run"] != spec.run:
