@@ -42,6 +42,7 @@ from core.methods.base import (
     Images,
     Inputs,
     Lines,
+    Outcome,
     Paired,
     Paper,
     ParameterError,
@@ -49,8 +50,10 @@ from core.methods.base import (
     Preset,
     Results,
     Verdict,
+    decide_by_interval,
     decide_within,
     param,
+    weakest,
 )
 from core.recorder import Recorder
 from core.training import adam, evaluating, generator, train
@@ -149,25 +152,31 @@ def decide_continuity(results: Results) -> Verdict:
     seeds = ours.index.intersection(theirs.index)
     if not len(seeds):
         return Verdict("undecided", detail="It needs the arms voxel and mmip.")
-    ours, theirs = ours[seeds].mean(), theirs[seeds].mean()
-    fewer = 100 * (1 - ours / theirs) if theirs else 0.0
-    detail = f"{whole.detail} The number of pieces is off by {ours:.0f} instead of {theirs:.0f}, {fewer:.0f}% less."
-    outcome = "does not hold" if fewer < 20 and len(seeds) > 1 else whole.outcome
-    return replace(whole, outcome=outcome, detail=detail)
+    wrong = theirs[seeds] > 0
+    fewer = decide_by_interval(list(100 * (1 - ours[seeds] / theirs[seeds].where(wrong, math.inf)).where(wrong, 0.0)), 20.0)
+    detail = (
+        f"{whole.detail} The number of pieces is off by {ours[seeds].mean():.0f} instead of {theirs[seeds].mean():.0f}, "
+        f"{fewer.effect:.0f}% less by the mean over seeds ({fewer.low:.0f} to {fewer.high:.0f})."
+    )
+    return replace(whole, outcome=weakest(whole.outcome, fewer.outcome), detail=detail)
 
 
 def decide_axes(results: Results) -> Verdict:
-    """In Dice: three projections at least as good as one, one as voxels alone, and three better than none by 0.01 or more."""
+    """In Dice: three projections at least as good as one, one as voxels alone, and three better than none by 0.01 or more.
+
+    A wrong order of the means leaves it undecided, a difference that is clearly below 0 refutes it.
+    """
     gain = Paired("dice", "mmip", "voxel", 0.01, unit="of Dice")(results)
-    arms = [results.by_seed(arm, "dice") for arm in ("voxel", "mip", "mmip")]
-    seeds = arms[0].index.intersection(arms[1].index).intersection(arms[2].index)
-    none, one, three = (values[seeds].mean() for values in arms)
-    if any(math.isnan(value) for value in (none, one, three)):
+    none, one, three = (results.by_seed(arm, "dice") for arm in ("voxel", "mip", "mmip"))
+    seeds = none.index.intersection(one.index).intersection(three.index)
+    if not len(seeds):
         return Verdict("undecided", detail="It needs the arms voxel, mip and mmip.")
-    ordered = three >= one >= none
-    detail = f"Means over seeds: voxels {none:.3f}, one projection {one:.3f}, three {three:.3f}."
-    outcome = gain.outcome if ordered or len(seeds) < 2 else "does not hold"
-    return replace(gain, outcome=outcome, detail=detail)
+    steps = [decide_by_interval(list(more[seeds] - fewer[seeds]), 0.0) for more, fewer in ((three, one), (one, none))]
+    order: Outcome = "does not hold" if any(step.outcome == "does not hold" for step in steps) else "holds"
+    if order == "holds" and any(step.effect < 0 for step in steps):
+        order = "undecided"
+    means = ", ".join(f"{name} {arm[seeds].mean():.3f}" for name, arm in (("voxels", none), ("one", one), ("three", three)))
+    return replace(gain, outcome=weakest(gain.outcome, order), detail=f"Means over seeds: {means}.")
 
 
 def decide_thin(results: Results) -> Verdict:

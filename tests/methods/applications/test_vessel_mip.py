@@ -229,7 +229,10 @@ def results(**metrics) -> Results:
 RISE = {"voxel": [0.60, 0.61, 0.62], "mmip": [0.70, 0.71, 0.72]}
 
 
-@pytest.mark.parametrize(("pieces", "outcome"), [([10, 10, 10], "holds"), ([90, 95, 100], "does not hold"), ([0, 0, 0], "holds")])
+@pytest.mark.parametrize(
+    ("pieces", "outcome"),
+    [([10, 10, 10], "holds"), ([90, 95, 100], "does not hold"), ([0, 0, 0], "holds"), ([10, 90, 20], "undecided")],
+)
 def test_continuity_needs_both_the_centre_lines_and_the_pieces(pieces, outcome):
     found = decide_continuity(results(cl_dice=RISE, component_error={"voxel": [100, 100, 100], "mmip": pieces}))
     assert found.outcome == outcome
@@ -240,7 +243,15 @@ def test_where_no_piece_is_wrong_there_is_nothing_to_improve():
     assert found.outcome == "does not hold"
 
 
-@pytest.mark.parametrize(("one", "outcome"), [([0.65] * 3, "holds"), ([0.5] * 3, "does not hold"), ([0.8] * 3, "does not hold")])
+@pytest.mark.parametrize(
+    ("one", "outcome"),
+    [
+        ([0.65] * 3, "holds"),
+        ([0.5] * 3, "does not hold"),
+        ([0.8] * 3, "does not hold"),
+        ([0.55, 0.65, 0.58], "undecided"),  # below none on average, but not clearly
+    ],
+)
 def test_more_projections_are_better_only_in_order(one, outcome):
     assert decide_axes(results(dice=RISE | {"mip": one})).outcome == outcome
 
