@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 from safetensors.numpy import save
 
-from tests.browser.serving import WIDTHS, serving
+from tests.browser.serving import ROOT, WIDTHS, serving
 from tests.hub_server import Fault, HubServer
 
 NUMBERS = np.random.default_rng(0)
@@ -53,6 +53,8 @@ def a_hub():
         hub.add("tiny/vit-digits", model(400), **about, downloads=12_345)
         hub.add("tiny/vit-other", model(8), **about, downloads=7)
         hub.add("tiny/bert", model(8), kind="models", pipeline_tag="text-classification", downloads=99)
+        starter = (ROOT / "models" / "starters" / "digits-vit").iterdir()
+        hub.add("small/digits", {path.name: path.read_bytes() for path in starter if path.name != "provenance.json"}, **about)
         hub.add("tiny/pickled", {"config.json": b'{"a": 1}', "pytorch_model.bin": b"x"}, kind="models")
         yield hub
 
@@ -98,6 +100,50 @@ def test_a_model_is_found_looked_at_and_downloaded(visitor, a_hub, at):
     expect(page.get_by_text("on this machine")).to_be_visible()
     assert any(asked.startswith("bytes=") and not asked.startswith("bytes=0-") for _, asked in a_hub.ranges)
     assert "pytorch_model.bin" not in a_hub.downloads
+
+
+def test_from_the_hub_to_a_cluster_a_calibrator_and_pruned_weights(visitor, a_hub, at):
+    """The whole way with a real model; once it is downloaded, the network is not needed any more."""
+    page = visitor("/models?search=digits", at=at)
+    page.get_by_role("link", name="small/digits").click()
+    press(page, re.compile(r"^Download \d"))
+    expect(page.get_by_text("on this machine")).to_be_visible()
+    asked = len(a_hub.requests)
+    press(page, "Make the snapshot")
+    expect(page.get_by_text("small/digits on mnist-5k")).to_be_visible()
+    run = re.search("snapshot=([0-9a-f]{12})", page.url)[1]
+
+    page.get_by_role("main").get_by_role("link", name="Embeddings").click()
+    page.locator(".frame[data-drawn='500']").wait_for()
+    press(page, "Box")
+    box = page.locator("canvas.points").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 4)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, steps=8)
+    page.mouse.up()
+    expect(page.get_by_text(re.compile(r"[1-9]\d* items? selected of 500"))).to_be_visible()
+    picture = page.get_by_test_id("stDataFrame").first.locator("td").nth(1)
+    assert picture.text_content().startswith("data:image/png;base64,")
+
+    page.goto(f"/calibration?snapshot={run}&resamples=20&calibrators=temperature")
+    press(page, "Measure calibration")
+    expect(page.locator(".st-key-reading")).to_contain_text("brings ECE from", timeout=120_000)
+    page.get_by_role("tab", name="Take away").click()
+    expect(page.get_by_role("button", name="Temperature scaling (JSON)")).to_be_visible()
+
+    page.goto(f"/pruning?snapshot={run}")
+    page.get_by_role("textbox", name="Sparsities").fill("90")
+    page.get_by_role("textbox", name="Sparsities").press("Enter")
+    for criterion in ("magnitude, by layer", "random", "saliency", "Wanda", "channels"):
+        page.get_by_role("button", name=criterion, exact=True).click()
+    press(page, "Prune")
+    expect(page.get_by_role("button", name="Run again")).to_be_visible(timeout=120_000)
+    page.get_by_role("tab", name="Masks").click()
+    expect(page.locator(".st-key-masks").get_by_test_id("stVegaLiteChart")).to_be_visible()
+    page.get_by_role("tab", name="Take away").click()
+    press(page, "Prepare the files")
+    expect(page.get_by_role("link", name="Download (zip)")).to_be_visible(timeout=120_000)
+    assert len(a_hub.requests) == asked
 
 
 def test_a_snapshot_of_a_starter_is_made_with_no_hub_and_opened(visitor, a_hub, at):
