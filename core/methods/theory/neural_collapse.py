@@ -128,7 +128,7 @@ class Params:
     rate: float = param(2e-3, "Adam's learning rate for the network, falling to 0 along a cosine.", low=1e-6, high=1)
     steps: int = param(3000, "Full-batch steps of the network.", low=10, high=100_000)
     free_counts: tuple[int, ...] = param((200, 100, 50, 50), "Samples of each class, free features.", low=1, high=5000)
-    free_steps: int = param(10_000, "Steps of the free features.", low=10, high=100_000)
+    free_steps: int = param(3_333, "Steps of the free features for each of their M layers.", low=10, high=100_000)
     free_decay: float = param(5e-4, "lambda_W = lambda_H of the free features.", low=1e-7, high=1)
     smallest: tuple[int, ...] = param(
         (4, 6, 10, 16, 25, 40), "Sizes of the smallest class in the sweep, beside 100, 50 and 50.", low=1, high=1000
@@ -165,8 +165,8 @@ CIFAR = {
 PRESETS = {
     "smoke": Preset(2, (0, 1), QUICK | {"steps": 40, "free_steps": 40, "smallest": (4, 25), "sweep_decays": (0.02,)}),
     "quick": Preset(40, (0, 1, 2), QUICK | {"free_steps": 3000, "sweep_decays": (0.02,)}),
-    "standard": Preset(550, (0, 1, 2), {"steps": 2000}),
-    "paper": Preset(3600, (0, 1, 2), CIFAR | {"free_steps": 30_000}, needs="cuda"),
+    "standard": Preset(550, (0, 1, 2), {"steps": 1700}),
+    "paper": Preset(3600, (0, 1, 2), CIFAR | {"free_steps": 10_000}, needs="cuda"),
 }
 
 ALIVE = ("imbalanced", "balanced", "balanced-bias", "cross-entropy")
@@ -452,15 +452,16 @@ def run(arm: str, params: Params, inputs: Inputs, record: Recorder) -> None:
     """Free features and the network, with every M; or the sweep."""
     if arm == "sweep":
         return run_sweep(params, inputs, record)
-    total = len(params.layers) * (params.free_steps + params.steps)
+    total = sum(layers * params.free_steps + params.steps for layers in params.layers)
     before = 0
     for layers in params.layers:
+        free_steps = layers * params.free_steps
         chosen = case(arm, params.free_counts, sum(params.free_counts) // len(params.free_counts), params.free_decay)
         labels = torch.arange(len(chosen.counts)).repeat_interleave(torch.tensor(chosen.counts)).to(inputs.device)
         free = free_features(chosen.counts, params.features, layers, chosen.biased, inputs.seeds, inputs.device)
         watch = Watch(arm, "free features", layers, chosen, params.free_decay, labels, inputs.seeds, record, (before, total))
-        descend(free, sgd(free.parameters, 0.1, momentum=0.9), params.free_steps, None, watch)
-        before += params.free_steps
+        descend(free, sgd(free.parameters, 0.1, momentum=0.9), free_steps, None, watch)
+        before += free_steps
 
         chosen = case(arm, params.counts, params.balanced, params.decay)
         x, labels, counts = samples(params, chosen.counts, inputs)
