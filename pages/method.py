@@ -21,7 +21,7 @@ from core.methods import registry
 from core.methods.base import FAMILIES, Lines, Method, ParameterError, Points, View
 from pages import controls, exports, following, inputs, pictures, wording
 
-FIRST_POINT_PATIENCE = 0.8  # seconds, less than from one look at the run to the next
+FIRST_POINT_PATIENCE = 0.95  # seconds, less than from one look at the run to the next
 GIVEN = {"snapshot": "features", "weights": "weights"}  # what the URL may give a run to work on, and the INPUTS that take it
 DISPLAY_EQUATION = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)  # Markdown wants its dollars on lines of their own
 
