@@ -17,12 +17,13 @@ import streamlit as st
 from app import engine
 from core import report
 from core.engine import Progress, Spec
+from core.engine.spec import INPUT_KINDS
 from core.methods import registry
 from core.methods.base import FAMILIES, Lines, Method, ParameterError, Points, View
 from pages import controls, exports, following, inputs, pictures, wording
 
 FIRST_POINT_PATIENCE = 0.95  # seconds, less than from one look at the run to the next
-GIVEN = {"snapshot": "features", "weights": "weights"}  # what the URL may give a run to work on, and the INPUTS that take it
+GIVEN = ("snapshot", "weights")  # what the URL may give a run to work on
 DISPLAY_EQUATION = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)  # Markdown wants its dollars on lines of their own
 
 server = engine()
@@ -80,7 +81,7 @@ def arrive(method: Method, row: dict[str, Any] | None) -> None:
         controls.fill_from_run(method, row)
     else:
         asked = st.query_params.get("preset")
-        usable = [name for name, kind in GIVEN.items() if kind in method.inputs and st.query_params.get(name)]
+        usable = [kind for kind in GIVEN if INPUT_KINDS.get(kind, kind) in method.inputs and st.query_params.get(kind)]
         given = {name: st.query_params[name] for name in usable}
         controls.fill_from_preset(method, asked if asked in method.presets else "quick", given)
     remember(method, row["run"] if row else None)

@@ -56,10 +56,10 @@ def heading(run: Any) -> None:
     params = spec["params"]
     if run.slug == curves.OWN and params:
         st.caption(wording.plain(", ".join(f"{name} = {value}" for name, value in params.items())))
+    made = " on ".join(filter(None, [params.get("model"), params.get("data")])) if run.slug in registry.tools() else ""
     given = inputs.described(store, spec.get("inputs"))
-    if given or run.slug in registry.tools():
-        made = " on ".join(filter(None, [params.get("model"), params.get("data")]))
-        st.caption(wording.plain(made) or given)
+    if made or given:
+        st.caption(" ".join(filter(None, [wording.plain(made), given])))
 
 
 def place_of(run: Any, spec: dict[str, Any]) -> tuple[str, dict[str, str]]:

@@ -62,6 +62,10 @@ def finished_runs(store: Path, papers: Sequence[str], preset: str) -> dict[str, 
 
         run("snapshot", params={"model": MODEL, "data": DATA})
         given = {"snapshot": runs["snapshot"]}
+        run("snapshot", params={"model": MODEL, "data": DATA, "layer": "vit.encoder.layer.0"})
+        against = runs["against"] = runs["snapshot"]
+        runs["snapshot"] = given["snapshot"]
+        run("comparison", inputs=given | {"against": against})
         run("calibration", inputs=given)
         run("geometry", inputs=given)
         run("pruning", params={"model": MODEL, "data": DATA})
@@ -83,7 +87,7 @@ def finished(runs: dict[str, str]) -> dict[str, str]:
         "models": "/models",
         "model": f"/model?model={MODEL}&snapshot={runs['snapshot']}",
         "embeddings": f"/embeddings?snapshot={runs['snapshot']}&around={around}",
-        "side by side": f"/embeddings?snapshot={runs['snapshot']}&part=Side+by+side",
+        "side by side": f"/embeddings?snapshot={runs['snapshot']}&against={runs['against']}&part=Side+by+side",
         "calibration": f"/calibration?snapshot={runs['snapshot']}",
         "calibration measures": f"/calibration?snapshot={runs['snapshot']}&part=Measures",
         "pruning": f"/pruning?run={runs['pruning']}",
