@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.serving import PATIENCE, chromium, new_page, serving
+from tests.browser.serving import PATIENCE, chromium, new_page, serving, settled
 
 expect.set_options(timeout=PATIENCE)
 
@@ -35,7 +35,7 @@ def visitor(browser, server):
         page.on("request", lambda request: is_ours(request.url, at.url) or surprises.append(f"leaves the machine: {request.url}"))
         page.goto(path)
         page.get_by_role("heading", level=1).wait_for()
-        return page
+        return settled(page)
 
     yield visit
     for context in contexts:
