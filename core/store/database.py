@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 FOLDER = Path(__file__).parent
-VERSION = 2
+VERSION = 3
 
 
 class StoreError(RuntimeError):
