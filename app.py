@@ -5,12 +5,15 @@ The engine belongs to the server and not to a visitor: its workers warm up befor
 
 from __future__ import annotations
 
+import logging
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import import_module
 
 import streamlit as st
 from anyio import to_thread
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -19,6 +22,7 @@ from core import exported
 from core.engine import Engine
 from core.methods import registry
 from core.store import StoreError, default_path
+from pages.visitor import Cookie
 
 
 @st.cache_resource(show_spinner=False, on_release=Engine.close)
@@ -29,8 +33,34 @@ def engine() -> Engine:
     return started
 
 
+class Troubles(logging.Handler):
+    """The last warnings and errors of this process, for the operator."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: deque[str] = deque(maxlen=200)
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@st.cache_resource(show_spinner=False)
+def troubles() -> Troubles:
+    """The server's one, taking notes."""
+    handler = Troubles()
+    logging.getLogger().addHandler(handler)
+    return handler
+
+
+def note(error: Exception) -> None:
+    """Keeps what went wrong on a page for the operator."""
+    logging.getLogger("pages").error("A page met an error.", exc_info=error)
+
+
 def start() -> None:
     """Starts the engine, and reads what the first page needs."""
+    troubles()
     engine()
     registry.catalogue()
     import_module("core.report")  # and with it the library of charts
@@ -71,4 +101,4 @@ def take_away(request: Request) -> Response:
 
 
 ROUTES = [Route("/healthz", healthz), Route("/exported/{run}", take_away)]
-app = st.App("pages/navigation.py", lifespan=lifespan, routes=ROUTES)
+app = st.App("pages/navigation.py", lifespan=lifespan, routes=ROUTES, middleware=[Middleware(Cookie)], on_script_error=note)

@@ -6,6 +6,7 @@ every item. It was recorded in pieces of many items; here they are whole.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -97,7 +98,7 @@ def read(store: Store, run: str) -> Snapshot | None:
     return Snapshot(store, run, row["spec"]["params"], row["created"])
 
 
-def every(store: Store) -> list[Snapshot]:
-    """All complete snapshots, the newest first."""
-    found = (read(store, run) for run in store.runs(SLUG, "completed")["run"])
+def every(store: Store, visitor: str = "", linked: Sequence[str] = ()) -> list[Snapshot]:
+    """All complete snapshots that a visitor sees, the newest first."""
+    found = (read(store, run) for run in store.runs(SLUG, "completed", visitor, linked)["run"])
     return [snapshot for snapshot in found if snapshot]

@@ -18,7 +18,7 @@ from core.charts import Axis, Key, lines, reliability
 from core.engine import Spec
 from core.methods import registry
 from core.methods.base import ParameterError
-from pages import curves, exports, following, pictures, wording
+from pages import curves, exports, following, pictures, visitor, wording
 
 SLUG = "calibration"
 BASE = "uncalibrated"
@@ -37,9 +37,9 @@ titles = {arm.name: arm.title for arm in tool.arms}
 
 def sources() -> dict[str, str]:
     """What has predictions, newest first: snapshots by their run, predictions of other runs as run/arm/seed/step/name."""
-    runs = store.runs().set_index("run", drop=False)
+    runs = store.runs(**visitor.sees()).set_index("run", drop=False)
     found = {}
-    for row in store.recorded("predictions").itertuples():
+    for row in store.recorded("predictions", **visitor.sees()).itertuples():
         run = runs.loc[row.run]
         if run["slug"] == snapshots.SLUG:
             if run["status"] == "completed" and not row.name:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import engine
 from core.charts import Axis, Key, lines, trajectory
-from pages import curves, pictures, wording
+from pages import curves, pictures, visitor, wording
 
 POINTS = 4000  # of a curve, before it is smoothed
 PATH_POINTS = 20_000  # of a curve that is read off at another's steps
@@ -284,7 +284,7 @@ def draw(named: dict[str, str], show: str) -> None:
 
 
 st.title("Training dynamics", anchor=False)
-runs: Any = store.runs()
+runs: Any = store.runs(**visitor.sees())
 if runs.empty:
     st.markdown("Nothing was recorded yet. Run a paper from the gallery, or record a training of your own.")
     st.page_link("gallery.py", label="Open the gallery", icon=":material/grid_view:")

@@ -21,7 +21,7 @@ from core.charts import explorer as charts
 from core.charts import project
 from core.methods import registry
 from core.methods.base import ParameterError
-from pages import curves, explorer, following, pictures, snapshot_methods, wording
+from pages import curves, explorer, following, pictures, snapshot_methods, visitor, wording
 
 SHOWN = 200  # rows of a table of items
 NEIGHBOURS = 12
@@ -56,9 +56,11 @@ class Source:
 
 def sources() -> dict[str, str]:
     """Snapshots by their run, then vectors that runs recorded as run/arm/seed/name; newest first."""
-    found = {snapshot.run: f"{snapshot.title} · {snapshot.created:%-d %b %H:%M}" for snapshot in snapshots.every(store)}
-    runs = store.runs().set_index("run", drop=False)
-    for row in store.recorded("embedding").itertuples():
+    found = {
+        snapshot.run: f"{snapshot.title} · {snapshot.created:%-d %b %H:%M}" for snapshot in snapshots.every(store, **visitor.sees())
+    }
+    runs = store.runs(**visitor.sees()).set_index("run", drop=False)
+    for row in store.recorded("embedding", **visitor.sees()).itertuples():
         run = runs.loc[row.run]
         if run["slug"] not in registry.tools():
             title = f"{curves.title_of(run)}, {row.arm}, seed {row.seed}"

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import streamlit as st
 
 from app import engine
-from core.engine import CellProgress, Progress, Spec
-from pages import wording
+from core.engine import CellProgress, LimitError, Progress, Spec
+from pages import visitor, wording
 
 Draw = Callable[[Progress], None]
 SENTENCE = re.compile("(ValueError|ParameterError|UnknownData|UploadError|HubError|HubDataError|ExportError): ")  # made to be read
@@ -49,7 +49,7 @@ def run_button(
     kept = engine().store.run(spec.run) if spec else None
     status = kept["status"] if kept else ""
     if status in wording.ACTIVE:
-        st.button("Cancel", icon=":material/stop:", key=f"cancel/{key}", on_click=engine().cancel, args=(spec.run,))
+        cancel_button(spec.run, key=f"cancel/{key}")
     elif status == "completed" and kept["origin"] == "own":
         if again:
             st.button(again, icon=":material/replay:", key=f"again/{key}", on_click=_note, args=(key, True))
@@ -65,8 +65,25 @@ def _answer_press(spec: Spec | None, key: str) -> bool:
         return False
     kept = engine().store.run(spec.run)
     complete = kept is not None and kept["status"] == "completed" and kept["origin"] == "own"
-    engine().submit(spec, again=again or not complete)
+    try:
+        engine().submit(spec, again=again or not complete, visitor=visitor.name())
+    except LimitError as error:
+        st.warning(str(error), icon=":material/hourglass_top:")
+        return False
     return True
+
+
+def cancel_button(run: str, key: str) -> None:
+    """Ends a run; only who asked for it can."""
+    me = visitor.name()
+    if may_end(run):
+        st.button("Cancel", icon=":material/stop:", key=key, on_click=engine().cancel, args=(run, me))
+
+
+def may_end(run: str) -> bool:
+    """Whether the visitor may end or delete a run."""
+    me = visitor.name()
+    return not me or me in engine().store.owners(run)
 
 
 def _note(key: str, again: bool) -> None:

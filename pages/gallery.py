@@ -7,7 +7,7 @@ import streamlit as st
 from app import engine
 from core.methods import registry
 from core.methods.base import FAMILIES, Method
-from pages import pictures, wording
+from pages import pictures, visitor, wording
 
 NOT_RUN = "not run yet"
 PICTURE_HEIGHT = 150
@@ -23,7 +23,7 @@ store = engine().store
 methods = registry.catalogue()
 # The last of a paper counts: a reference result only where there is no run of one's own.
 # Runs on somebody's snapshot or model say nothing about the paper's own experiment.
-completed = store.runs(status="completed").sort_values(["origin", "finished"], ascending=[False, True])
+completed = store.runs(status="completed", **visitor.sees()).sort_values(["origin", "finished"], ascending=[False, True])
 latest = {row.slug: row for row in completed.itertuples() if not json.loads(row.spec).get("inputs")}
 verdicts = {slug: outcomes_of(row.run, str(row.finished)) for slug, row in latest.items() if slug in methods}
 

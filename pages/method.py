@@ -20,7 +20,7 @@ from core.engine import Progress, Spec
 from core.engine.spec import INPUT_KINDS
 from core.methods import registry
 from core.methods.base import FAMILIES, Lines, Method, ParameterError, Points, View
-from pages import controls, exports, following, inputs, pictures, wording
+from pages import controls, exports, following, inputs, pictures, visitor, wording
 
 FIRST_POINT_PATIENCE = 0.95  # seconds, less than from one look at the run to the next
 GIVEN = ("snapshot", "weights")  # what the URL may give a run to work on
@@ -49,7 +49,7 @@ def linked_run(method: Method) -> dict[str, Any] | None:
     """The run in the URL, else the paper's latest result. A run that is not there is said, and passed over."""
     run = st.query_params.get("run")
     if run is None:
-        latest = store.latest(method.slug) if not {"preset", *GIVEN} & set(st.query_params) else None
+        latest = store.latest(method.slug, **visitor.sees()) if not {"preset", *GIVEN} & set(st.query_params) else None
         return store.run(latest) if latest else None
     row = store.run(run)
     if row is None or row["slug"] != method.slug:
@@ -360,8 +360,18 @@ def take_away(method: Method, run: str | None) -> None:
         if chart is not None:
             exports.picture_button(chart, run, method.slug, "png")
             exports.picture_button(chart, run, method.slug, "svg")
+    share(run)
     st.markdown("Link to this run:")
     st.code(f"{st.context.url.split('?')[0]}?paper={method.slug}&run={run}", language=None, wrap_lines=True)
+
+
+def share(run: str) -> None:
+    """Where visitors share the app: whether all see a run of one's own, or only who has its link."""
+    if visitor.name() in store.owners(run):
+        shared = st.toggle("Show this run to all visitors", store.is_shared(run), key=f"shared-{run}")
+        with store.writing() as writer:
+            writer.set_shared(run, shared)
+        st.caption("All visitors see it." if shared else "Only who has its link sees it.")
 
 
 def keep_in_link(method: Method, run: str | None) -> None:

@@ -66,8 +66,8 @@ def about(info: ModelInfo) -> None:
     st.markdown(" · ".join(facts))
     parts = []
     if info.parameters:
-        needs = f"needs about {model_card.size(info.memory_bytes)} of the {model_card.size(server.cell_bytes)} that a run may hold"
-        fits = hub.fits(info, server.cell_bytes)
+        needs = f"needs about {model_card.size(info.memory_bytes)} of the {model_card.size(server.model_bytes)} that a run may hold"
+        fits = hub.fits(info, server.model_bytes)
         parts += [f":green-badge[:material/check: fits] {needs}" if fits else f":red-badge[:material/close: too large] {needs}"]
     if info.commit:
         where = f"revision {wording.plain(info.revision)} is commit {info.commit[:12]}"
@@ -158,7 +158,7 @@ def offer_download(info: ModelInfo, spec: Spec) -> None:
     """The button, with how far the download is, or what happened the last time."""
     total, here = sum(file.size for file in info.wanted), hub.held(info)
     label = f"Go on, {model_card.size(total - here)} left" if here else f"Download {model_card.size(total)}"
-    fits = hub.fits(info, server.cell_bytes)
+    fits = hub.fits(info, server.model_bytes)
     with st.container(horizontal=True, vertical_alignment="center"):
         following.run_button(spec if fits else None, label, label, icon=":material/download:", key="download-files")
         files = wording.count(len(info.wanted), "file")

@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import engine
 from core.store import StoreError
+from pages import visitor
 
 # An interval and its estimate, in a blue that both themes carry.
 MARK = """<path d="M2 14H30M2 8V20M30 8V20" stroke="#3F7FCC" stroke-width="2.6" stroke-linecap="round"/>
@@ -43,6 +44,7 @@ page = st.navigation(
         st.Page("query.py", title="SQL", icon=":material/database:", help="Ask the store in SQL; it can change nothing."),
         st.Page("method.py", title="Method", visibility="hidden"),
         st.Page("model.py", title="Model", visibility="hidden"),
+        st.Page("operator.py", title="Operator", visibility="hidden"),
     ],
     position="top",
 )
@@ -56,3 +58,4 @@ except StoreError as error:
     st.stop()
 
 page.run()
+visitor.say_limits(engine().limits)

@@ -16,7 +16,7 @@ from core.data.items import bundled
 from core.engine import Progress, Spec
 from core.methods import registry
 from core.methods.base import ParameterError
-from pages import exports, following, pictures, pruned_weights, snapshot_methods, wording
+from pages import exports, following, pictures, pruned_weights, snapshot_methods, visitor, wording
 
 SLUG = "pruning"
 DENSE, MAGNITUDE, SAMPLE = "dense", "magnitude-global", "sample of all layers"
@@ -105,7 +105,7 @@ def one_of(label: str, options: list[str], value: str, help: str, key: str) -> s
 
 def choose_data(model: str, start: dict[str, Any], key: str) -> tuple[str, str]:
     """The name of a data set, at first the one that a starter was made for, and the digest of an upload where one was chosen."""
-    uploads = {f"upload: {row.name}": row.digest for row in store.uploads().itertuples(index=False)}
+    uploads = {f"upload: {row.name}": row.digest for row in store.uploads(visitor.name()).itertuples(index=False)}
     own = next((one.data for one in hub.starters() if one.name == model), "")
     value = start["data"] if model == start["model"] or not own else own
     value = next((label for label, digest in uploads.items() if digest == start["upload"]), value)
@@ -377,7 +377,7 @@ def papers(row: dict[str, Any]) -> None:
     """The papers that work on features, on the newest snapshot of the same model."""
     model, revision = (row["spec"]["params"][name] for name in ("model", "revision"))
     snapshot_methods.weights_section(f"{model}@{revision}" if revision else model)
-    found = [snapshot for snapshot in snapshots.every(store) if snapshot.params["model"] == model]
+    found = [snapshot for snapshot in snapshots.every(store, **visitor.sees()) if snapshot.params["model"] == model]
     if found:
         snapshot_methods.section(found[0].run)
     else:

@@ -5,6 +5,7 @@ import streamlit as st
 
 from app import engine
 from core.store.query import EXAMPLES, QueryError
+from pages import visitor
 
 ROWS = 1000
 store = engine().store
@@ -20,7 +21,7 @@ def show(statement: str) -> None:
     """The answer to a statement, or why there is none."""
     try:
         with st.spinner("Asking the store …", show_time=True):
-            answer = store.query(statement, rows=ROWS)
+            answer = store.query(statement, rows=ROWS, visitor=visitor.name())
     except QueryError as error:
         st.error(str(error), icon=":material/block:")
         return

@@ -9,7 +9,7 @@ import streamlit as st
 from app import engine
 from core.charts import Axis, lines
 from core.methods import registry
-from pages import curves, exports, following, inputs, pictures, wording
+from pages import curves, exports, following, inputs, pictures, visitor, wording
 
 PAGE_LENGTH = 20
 
@@ -86,7 +86,7 @@ def place_of(run: Any, spec: dict[str, Any]) -> tuple[str, dict[str, str]]:
 def actions(run: Any) -> None:
     """The buttons of one run. What a script of a person's own does cannot be ended from here."""
     if run.status in wording.ACTIVE and run.slug != curves.OWN:
-        st.button("Cancel", icon=":material/stop:", key=f"cancel-{run.run}", on_click=server.cancel, args=(run.run,))
+        following.cancel_button(run.run, key=f"cancel-{run.run}")
         return
     chosen = run.run in curves.chosen()
     st.button(
@@ -97,7 +97,11 @@ def actions(run: Any) -> None:
         args=(run.run,),
     )
     exports.data_button(store, run.run, run.slug, "Export")
-    if run.origin == "own" and st.button("Delete", icon=":material/delete:", key=f"delete-{run.run}"):
+    if (
+        run.origin == "own"
+        and following.may_end(run.run)
+        and st.button("Delete", icon=":material/delete:", key=f"delete-{run.run}")
+    ):
         ask_before_deleting(run.run, curves.title_of(run), run.preset)
 
 
@@ -111,7 +115,7 @@ def ask_before_deleting(run: str, title: str, preset: str) -> None:
         if st.button("Keep it"):
             st.rerun()
         if st.button("Delete for good", type="primary", icon=":material/delete:"):
-            server.delete(run)
+            server.delete(run, visitor.name())
             curves.leave_out(run)
             st.rerun()
 
@@ -145,7 +149,7 @@ def comparison(runs: pd.DataFrame) -> None:
 
 
 st.title("Runs", anchor=False)
-everything = store.runs()
+everything = store.runs(**visitor.sees())
 if everything.empty:
     st.markdown("Nothing has run yet. Choose a paper in the gallery and press Run; what it records is kept here.")
     st.page_link("gallery.py", label="Open the gallery", icon=":material/grid_view:")

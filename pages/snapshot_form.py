@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -12,13 +13,13 @@ import streamlit as st
 from app import engine
 from core import snapshots
 from core.data.items import bundled
-from core.data.uploads import UploadError, read_upload
+from core.data.uploads import Limits, UploadError, read_upload
 from core.engine import Progress
 from core.hub import ModelInfo, starters
 from core.methods import registry
 from core.methods.base import ParameterError
 from core.store import StoreError
-from pages import following, wording
+from pages import following, model_card, visitor, wording
 
 LOOKS = {  # page, what it says on the link, its icon
     "embeddings.py": ("Embeddings", ":material/scatter_plot:"),
@@ -26,10 +27,10 @@ LOOKS = {  # page, what it says on the link, its icon
     "pruning.py": ("Pruning", ":material/grid_on:"),
 }
 SOURCES = ("Bundled data", "Data set of the Hub", "Upload")
-MOST = 100_000
-
 server = engine()
 store = server.store
+MOST_ITEMS = int(min(100_000, server.limits.snapshot_items))
+MOST_BYTES = int(min(Limits().upload_bytes, 1e6 * server.limits.upload_megabytes))
 
 
 def section(info: ModelInfo) -> None:
@@ -55,7 +56,11 @@ def form(info: ModelInfo) -> None:
     source = st.segmented_control("Data", SOURCES, default=SOURCES[0], required=True, key="snapshot-source")
     given, inputs, ready = {SOURCES[0]: of_bundled, SOURCES[1]: of_hub, SOURCES[2]: of_upload}[source](info)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        items = st.number_input("Items", 10, MOST, 500, step=100, key="snapshot-items", help="How many, from the first on.")
+        items = st.number_input(
+            "Items", 10, MOST_ITEMS, min(500, MOST_ITEMS), step=100, key="snapshot-items",
+            help=f"How many, from the first on; {MOST_ITEMS:,} at most.",
+        )  # fmt: skip
+
         layer = st.selectbox(
             "Layer", ["", *blocks(info)], format_func=lambda name: name or "The last, pooled", key="snapshot-layer",
             help="Whose output is kept as features.",
@@ -80,7 +85,7 @@ def form(info: ModelInfo) -> None:
 def under_way(run: str, now: Progress) -> None:
     """How far the snapshot is."""
     following.bar(now, f"{100 * now.fraction:.0f}% of the items" if now.fraction else "Loading the model")
-    st.button("Cancel", icon=":material/stop:", key="cancel-snapshot", on_click=server.cancel, args=(run,))
+    following.cancel_button(run, key="cancel-snapshot")
 
 
 Given = tuple[dict[str, Any], dict[str, str], bool]  # parameters, inputs, and whether that is all that is needed
@@ -120,12 +125,15 @@ HELP: Mapping[str, str] = {
 def of_upload(info: ModelInfo) -> Given:
     """A file of one's own, or one that was uploaded before."""
     file = st.file_uploader(
-        "File", key="snapshot-file", help="A row an item (CSV, Parquet), or a zip of images in a folder a class."
+        f"File, up to {model_card.size(MOST_BYTES)}",
+        key="snapshot-file",
+        max_upload_size=math.ceil(MOST_BYTES / 1e6),
+        help="A row an item (CSV, Parquet), or a zip of images in a folder a class.",
     )
     if file is not None:
         digest = kept_upload(file.name, file.getvalue())
         return {}, {"upload": digest} if digest else {}, digest is not None
-    kept = store.uploads()
+    kept = store.uploads(visitor.name())
     if kept.empty:
         st.caption("Nothing has been uploaded yet. The file stays in this app's own store.")
         return {}, {}, False
@@ -137,10 +145,13 @@ def of_upload(info: ModelInfo) -> Given:
 def kept_upload(name: str, content: bytes) -> str | None:
     """Keeps an uploaded file in the store; its digest, or None with the reason said."""
     try:
-        read = read_upload(name, content)
-        if store.upload(read.digest) is None:
+        read = read_upload(name, content, Limits(upload_bytes=MOST_BYTES))
+        me = visitor.name()
+        if store.upload(read.digest) is None or (me and me not in store.owners(read.digest)):
             with store.writing() as writer:
                 writer.add_upload(read.digest, name, read.kind, read.rows, read.file)
+                if me:
+                    writer.add_owner(read.digest, me)
     except (UploadError, StoreError) as error:
         st.warning(wording.plain(str(error)), icon=":material/block:")
         return None
@@ -182,7 +193,11 @@ def links(run: str) -> None:
 
 def earlier(info: ModelInfo, shown: str) -> None:
     """Snapshots of this model that are kept."""
-    kept = [snapshot for snapshot in snapshots.every(store) if snapshot.params.get("model") == info.name and snapshot.run != shown]
+    kept = [
+        snapshot
+        for snapshot in snapshots.every(store, **visitor.sees())
+        if snapshot.params.get("model") == info.name and snapshot.run != shown
+    ]
     if kept:
         with st.expander(f"Earlier snapshots of this model ({len(kept)})"):
             for snapshot in kept:

@@ -446,7 +446,7 @@ class TestFetch:
             HF_ENDPOINT=server.url,
         )
         assert pickled["error"].startswith("tiny/pickled has its weights only as pytorch_model.bin")
-        assert memory["error"] == "tiny/vit needs about 0.7 GB of memory, and there are 0.5 GB. Choose a smaller model."
+        assert memory["error"] == "tiny/vit needs about 0.7 GB of memory, and may have 0.5 GB. Choose a smaller model."
         assert gated["error"].startswith("tiny/gated is gated: accept its terms at")
         assert "model.safetensors" not in server.downloads[downloads:]
 

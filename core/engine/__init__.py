@@ -8,8 +8,9 @@
 One thread of the engine is the store's only writer, hands out cells, and ends workers that are cancelled, too slow or too large.
 """
 
-from core.engine.engine import CellProgress, Engine, Progress
+from core.engine.engine import CellProgress, Engine, LimitError, Progress
 from core.engine.machine import Machine
 from core.engine.spec import Spec
+from core.limits import Limits
 
-__all__ = ["CellProgress", "Engine", "Machine", "Progress", "Spec"]
+__all__ = ["CellProgress", "Engine", "LimitError", "Limits", "Machine", "Progress", "Spec"]

@@ -9,6 +9,7 @@ import os
 import queue
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -23,9 +24,11 @@ from core.engine.local import Worker
 from core.engine.machine import Machine, usable_cores
 from core.engine.messages import Done, Failed, Hello, Judge, Judged, RunCell
 from core.engine.spec import Spec
+from core.limits import UNLIMITED, Limits, from_environment
 from core.methods import registry
 from core.methods.base import ParameterError, Recorded
 from core.recorder import Batch
+from core.snapshots import SLUG
 from core.store import Store, StoreError, Writer
 
 log = logging.getLogger(__name__)
@@ -37,6 +40,7 @@ WORKER_TRIES = 3
 MEMORY_CHECK_SECONDS = 0.5
 WRITE_SECONDS = 0.15
 SPOOL_SECONDS = 0.5
+CLEAN_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,7 @@ class _Cell:
 class _Run:
     spec: Spec
     cells: list[_Cell]
+    visitor: str = ""  # who asked for it first; empty where the app has one user
     status: str = "queued"
     started: float | None = None
     seconds: float | None = None  # once ended
@@ -128,6 +133,10 @@ class _Run:
         return max([sum(seconds) / max(min(workers, len(seconds)), 1), *seconds], default=0.0)
 
 
+class LimitError(RuntimeError):
+    """A visitor asks for more than a visitor may have, or for what is another's. The message says so."""
+
+
 class Engine:
     """Runs specs on this machine and keeps what they record.
 
@@ -136,9 +145,13 @@ class Engine:
         workers: how many cells run side by side; default PROVING_GROUND_WORKERS, or one per core.
         cell_seconds, cell_bytes: a cell that takes longer or holds more memory is ended with a message;
             defaults PROVING_GROUND_CELL_SECONDS (2 hours) and PROVING_GROUND_CELL_GIGABYTES (80% of the memory over the workers).
+        limits: what visitors may ask for; default those of the environment.
+
+    Methods that take a `visitor` do for it what it may do; "" may do everything.
 
     Raises:
         StoreError: the store cannot be opened.
+        ValueError: a limit in the environment is no number.
     """
 
     def __init__(
@@ -147,7 +160,9 @@ class Engine:
         workers: int | None = None,
         cell_seconds: float | None = None,
         cell_bytes: int | None = None,
+        limits: Limits | None = None,
     ) -> None:
+        self.limits = limits or from_environment()
         self.store = Store.open(store_path)
         self.workers = workers or int(os.environ.get("PROVING_GROUND_WORKERS", 0)) or usable_cores()
         self.cell_seconds = cell_seconds or float(os.environ.get("PROVING_GROUND_CELL_SECONDS", 7200))
@@ -160,6 +175,7 @@ class Engine:
         self._runs: dict[str, _Run] = {}  # in the order of submission; ended ones stay while the engine lives
         self._batches: dict[str, list[tuple[_Cell, Batch]]] = {}
         self._written = self._memory_checked = self._taken_in = time.monotonic()
+        self._cleaned = -math.inf
         self._early_deaths = 0
         self._closing = False
         self._thread = threading.Thread(target=self._loop, name="engine", daemon=True)
@@ -205,9 +221,19 @@ class Engine:
         device = machine.devices[0] if device in (None, "auto") else device
         if device not in machine.devices:
             raise ParameterError(f"device is {device!r}; this machine has: {', '.join(machine.devices)}.")
-        needs = registry.declared(slug).preset(preset).needs
-        if needs and needs not in machine.devices:
-            raise ParameterError(f"The preset {preset!r} of {slug} needs {needs}; this machine has: {', '.join(machine.devices)}.")
+        chosen = registry.declared(slug).preset(preset)
+        if chosen.needs and chosen.needs not in machine.devices:
+            raise ParameterError(
+                f"The preset {preset!r} of {slug} needs {chosen.needs}; this machine has: {', '.join(machine.devices)}."
+            )
+        if chosen.seconds > self.limits.run_seconds:
+            raise ParameterError(
+                f"The preset {preset!r} of {slug} takes about {chosen.seconds:,.0f} seconds; a run may take "
+                f"{self.limits.run_seconds:,.0f} here. Choose a smaller one, or run it on a machine of your own."
+            )
+        items = spec.params.get("items", 0)
+        if slug == SLUG and items > self.limits.snapshot_items:
+            raise ParameterError(f"items is {items:,}; a snapshot may have {self.limits.snapshot_items:,.0f} here.")
         return dataclasses.replace(spec, device=device)
 
     def wait_warm(self, timeout: float = 300) -> Machine:
@@ -216,17 +242,50 @@ class Engine:
             raise StoreError("The workers did not start; the log of the server says why.")
         return self.machine
 
-    def submit(self, spec: Spec, again: bool = False) -> str:
-        """Queues a spec and returns its run. A completed run of the same spec is kept as it is, unless `again`."""
-        return self._call(lambda: self._submit(spec, again))
+    def submit(self, spec: Spec, again: bool = False, visitor: str = "") -> str:
+        """Queues a spec and returns its run. A completed run of the same spec is kept as it is, unless `again`.
 
-    def cancel(self, run: str) -> None:
-        """Ends a queued or running run; what it recorded stays."""
-        self._call(lambda: self._cancel(run))
+        Raises:
+            LimitError: the visitor has as much under way as a visitor may have.
+        """
+        return self._call(lambda: self._submit(spec, again, visitor))
 
-    def delete(self, run: str) -> None:
-        """Cancels a run where needed and removes all that it recorded."""
-        self._call(lambda: self._delete(run))
+    def cancel(self, run: str, visitor: str = "") -> None:
+        """Ends a queued or running run; what it recorded stays. One that others asked for too goes on, without the visitor.
+
+        Raises:
+            LimitError: the visitor did not ask for it.
+        """
+        self._call(lambda: self._leave(run, visitor, self._cancel))
+
+    def delete(self, run: str, visitor: str = "") -> None:
+        """Cancels a run where needed and removes all that it recorded. One that others asked for too stays, without the visitor.
+
+        Raises:
+            LimitError: the visitor did not ask for it.
+        """
+        self._call(lambda: self._leave(run, visitor, self._delete))
+
+    @property
+    def model_bytes(self) -> float:
+        """Of the memory that a model may need here."""
+        return min(self.cell_bytes, 1e9 * self.limits.model_gigabytes)
+
+    def under_way(self, visitor: str) -> int:
+        """How many runs of a visitor wait or run."""
+        return sum(active.visitor == visitor for active in list(self._runs.values()) if active.status not in ENDED)
+
+    def queue(self) -> list[tuple[str, Progress, str]]:
+        """Every run that waits or runs, in the order of submission: its name, how far it is, and the visitor that asked for it."""
+        return [
+            (run, active.progress(self.workers), active.visitor)
+            for run, active in list(self._runs.items())
+            if active.status not in ENDED
+        ]
+
+    def clean(self) -> int:
+        """Removes runs and uploads beyond the limits, as is done every CLEAN_SECONDS; returns how many."""
+        return self._call(self._clean)
 
     def wait(self, run: str, timeout: float | None = None) -> bool:
         """Waits until a run has ended; False where the time was too short."""
@@ -289,6 +348,8 @@ class Engine:
         if now - self._taken_in >= SPOOL_SECONDS:
             self._taken_in = now
             self.store.take_in()
+        if now - self._cleaned >= CLEAN_SECONDS:
+            self._clean()
         self._hand_out()
 
     def _hear(self, worker: Worker) -> None:
@@ -337,14 +398,20 @@ class Engine:
         else:
             self._end_cell(run, cell, status, time.monotonic() - worker.since, reason)
 
-    def _submit(self, spec: Spec, again: bool) -> str:
+    def _submit(self, spec: Spec, again: bool, visitor: str) -> str:
         run = spec.run
         active = self._runs.get(run)
-        if active and active.status not in ENDED:
-            return run
         kept = self.store.run(run)
-        if kept and kept["status"] == "completed" and not again:
+        again = again and self.store.owners(run) <= {visitor}  # nobody's result is taken away by another's press
+        if (active and active.status not in ENDED) or (kept and kept["status"] == "completed" and not again):
+            if visitor:
+                with self.store.writing() as writer:
+                    writer.add_owner(run, visitor)
             return run
+        if visitor and self.under_way(visitor) >= self.limits.visitor_runs:
+            raise LimitError(
+                f"{self.under_way(visitor)} runs of yours are under way, which is the most here. Wait for one, or cancel it."
+            )
         pairs = spec.cells()
         method = registry.declared(spec.slug)
         numbers = {pair: number for number, pair in enumerate(pairs)}
@@ -354,9 +421,22 @@ class Engine:
         ]
         with self.store.writing() as writer:
             writer.add_run(run, spec.slug, spec.preset, spec.content, spec.device, pairs)
+            if visitor:
+                writer.add_owner(run, visitor)
         self._runs.pop(run, None)  # so that a run that is run again queues at the end
-        self._runs[run] = _Run(spec, cells)
+        self._runs[run] = _Run(spec, cells, visitor)
         return run
+
+    def _leave(self, run: str, visitor: str, end: Callable[[str], None]) -> None:
+        """Ends a run in one of two ways; one that others have asked for too only loses the visitor as its owner."""
+        owners = self.store.owners(run)
+        if not visitor or owners == {visitor}:
+            end(run)
+        elif visitor not in owners:
+            raise LimitError("Only who asked for a run can end or delete it.")
+        else:
+            with self.store.writing() as writer:
+                writer.remove_owner(run, visitor)
 
     def _cancel(self, run: str) -> None:
         active = self._runs.get(run)
@@ -377,7 +457,7 @@ class Engine:
     def _delete(self, run: str) -> None:
         self._cancel(run)
         with self.store.writing() as writer:
-            writer.delete_run(run)
+            writer.remove_run(run)
         self.store.drop_waiting(run)
         self._runs.pop(run, None)
 
@@ -391,7 +471,7 @@ class Engine:
         self._closing = True
 
     def _hand_out(self) -> None:
-        """Gives what is ready to idle workers, runs in the order of their submission."""
+        """Gives what is ready to idle workers."""
         if self._early_deaths >= WORKER_TRIES and not self._pool:
             for run, active in self._runs.items():
                 if active.status not in ENDED:
@@ -400,11 +480,22 @@ class Engine:
         for run, active in list(self._runs.items()):
             if active.status not in ENDED and not active.judging and all(cell.status in ENDED for cell in active.cells) and idle:
                 self._judge(run, idle.pop())
+        while idle and (chosen := self._next()):
+            self._begin(*chosen[:2], idle.pop(), chosen[2])
+
+    def _next(self) -> tuple[str, _Cell, str] | None:
+        """The run and cell to begin now, with its device: of the visitor with the fewest running cells the run submitted first."""
+        busy = Counter(self._runs[worker.task[0]].visitor for worker in self._pool if worker.task)
+        waiting = [(run, active) for run, active in self._runs.items() if active.status not in ENDED]
+        for run, active in sorted(waiting, key=lambda item: busy[item[1].visitor]):
+            if active.visitor and busy[active.visitor] >= self.limits.visitor_cells:
+                continue
             for cell in active.cells:
-                if cell.status == "queued" and idle and self._ready(run, cell):
+                if cell.status == "queued" and self._ready(run, cell):
                     device = self._device(active.spec.device)
                     if device:
-                        self._begin(run, cell, idle.pop(), device)
+                        return run, cell, device
+        return None
 
     def _ready(self, run: str, cell: _Cell) -> bool:
         """Whether all that a cell comes after is complete; it fails where that cannot come to be."""
@@ -495,6 +586,20 @@ class Engine:
             elif memory > self.cell_bytes:
                 held, limit = memory / 2**30, self.cell_bytes / 2**30
                 self._bury(worker, f"Ended at {held:.1f} GB of memory; the limit for one cell is {limit:.1f} GB.")
+        for run, active in list(self._runs.items()):
+            took = time.monotonic() - active.started if active.started is not None and active.status not in ENDED else 0.0
+            if took > self.limits.run_seconds:
+                self._give_up(run, f"Ended after {self.limits.run_seconds:,.0f} seconds, the limit for one run.")
+
+    def _clean(self) -> int:
+        self._cleaned = time.monotonic()
+        if self.limits.keep_days == self.limits.store_gigabytes == UNLIMITED:
+            return 0
+        busy = [run for run, active in self._runs.items() if active.status not in ENDED]
+        removed = self.store.clean(self.limits.keep_days, self.limits.store_gigabytes * 1e9, busy)
+        for run in removed:
+            self._runs.pop(run, None)
+        return len(removed)
 
     def _end_cell(self, run: str, cell: _Cell, status: str, seconds: float | None = None, message: str = "") -> None:
         cell.status, cell.seconds, cell.message = status, seconds, message

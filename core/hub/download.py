@@ -8,12 +8,14 @@ huggingface_hub does the rest: it finds all files in its cache, and links them i
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from core import limits
 from core.hub.failures import HubError, explaining
 from core.hub.models import COMMIT, File, ModelInfo, Place, fits, folder, inspect, place
 
@@ -36,9 +38,10 @@ def fetch(name: str, revision: str = "", progress: Progress | None = None, memor
     info = inspect(name, revision)
     if info.obstacle:
         raise HubError(info.obstacle)
-    if memory_bytes is not None and not fits(info, memory_bytes):
-        needed, there = info.memory_bytes / 1e9, memory_bytes / 1e9
-        raise HubError(f"{name} needs about {needed:.1f} GB of memory, and there are {there:.1f} GB. Choose a smaller model.")
+    most = min(memory_bytes or math.inf, 1e9 * limits.from_environment().model_gigabytes)
+    if not fits(info, most):
+        needed, there = info.memory_bytes / 1e9, most / 1e9
+        raise HubError(f"{name} needs about {needed:.1f} GB of memory, and may have {there:.1f} GB. Choose a smaller model.")
     if info.local:
         return info.local
     here, done = place(name), held(info)

@@ -142,7 +142,7 @@ class ModelInfo:
         return tree(self.tensors, name=self.name)
 
 
-def fits(info: ModelInfo, memory_bytes: int) -> bool:
+def fits(info: ModelInfo, memory_bytes: float) -> bool:
     """Whether a worker that may hold so much memory can load the model."""
     return info.memory_bytes <= memory_bytes
 

@@ -6,11 +6,13 @@ can be changed any more. On top of that a visitor's statement runs in a read-onl
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 CHARACTERS = 10_000
 SYSTEM = re.compile(r"\b(duckdb_\w+|pragma_\w+|which_secret|current_setting|query|query_table)\s*\(", re.IGNORECASE)
+
+OF_RUNS = ("runs", "cells", "curves", "arrays", "tables", "results", "verdicts", "shared")
+HIDDEN = ("owners", "uploads", "stories")
 
 EXAMPLES = {
     "Papers and how their claims fared": """SELECT slug, preset, verdict, count(*) AS claims
@@ -86,6 +91,39 @@ def answer(cursor: duckdb.DuckDBPyConnection, statement: str, rows: int, seconds
     for name in blobs:
         frame[name] = frame[name].map(lambda value: value if value is None else f"{len(value):,} bytes")
     return Answer(frame.head(rows), len(frame) > rows, time.perf_counter() - started)
+
+
+def narrow(cursor: duckdb.DuckDBPyConnection, statement: str, visitor: str) -> None:
+    """Lays over the cursor's tables what a visitor of a shared app sees of them; whose runs are whose, and stories, are not seen.
+
+    Raises:
+        QueryError: the statement reaches around that, naming a table with its schema.
+    """
+    check(cursor, statement)
+    ((tree,),) = cursor.execute("SELECT json_serialize_sql(?)", [statement]).fetchall()
+    parsed = json.loads(tree)
+    if parsed["error"] or any(node.get("schema_name") or node.get("catalog_name") for node in _nodes(parsed)):
+        raise QueryError("Name tables plainly, without a schema, and write a plain SELECT.")
+    ((database,),) = cursor.execute("SELECT current_database()").fetchall()
+    whole = f'"{database}".main'
+    cursor.execute(
+        f"""CREATE TEMP TABLE seen AS SELECT run FROM {whole}.runs WHERE origin = 'reference' OR run IN (FROM {whole}.shared)
+            OR run IN (SELECT item FROM {whole}.owners WHERE visitor = ?)""",
+        [visitor],
+    )
+    for table in OF_RUNS:
+        cursor.execute(f"CREATE TEMP VIEW {table} AS SELECT * FROM {whole}.{table} WHERE run IN (FROM seen)")
+    cursor.execute(f"CREATE TEMP VIEW scalars AS SELECT * FROM {whole}.scalars WHERE curve IN (SELECT curve FROM curves)")
+    for table in HIDDEN:
+        cursor.execute(f"CREATE TEMP VIEW {table} AS SELECT * FROM {whole}.{table} WHERE false")
+
+
+def _nodes(tree: object) -> Iterator[dict[str, Any]]:
+    """Every object of a JSON document."""
+    if isinstance(tree, dict):
+        yield tree
+    for value in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
+        yield from _nodes(value)
 
 
 def check(cursor: duckdb.DuckDBPyConnection, statement: str) -> None:

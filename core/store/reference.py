@@ -41,6 +41,11 @@ def read(folder: Path) -> dict[str, pa.Table]:
     return {name: pq.read_table(folder / f"{name}.parquet") for name in TABLES}
 
 
+def names(folder: Path) -> set[str]:
+    """The runs of a folder; none where it has no reference results."""
+    return set(pq.read_table(folder / "runs.parquet", columns=["run"])["run"].to_pylist()) if digest(folder) else set()
+
+
 def write(store: Store, runs: Mapping[str, Iterable[tuple[str, str]]], folder: Path) -> None:
     """Adds runs to a folder in place of what it has of the same papers.
 

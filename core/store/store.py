@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from core.store import spool
 from core.store.arrays import decode_array
 from core.store.database import StoreError, connect
-from core.store.query import Answer, answer
+from core.store.query import Answer, answer, narrow
 from core.store.reference import REFERENCE
 from core.store.writer import Writer
 
@@ -31,6 +31,11 @@ EXPORTS = {table: f"SELECT * FROM {table} WHERE run = $run ORDER BY rowid" for t
                   WHERE run = $run ORDER BY arm, seed, series, name, step"""
 }
 RUN_COLUMNS = "run, slug, preset, origin, status, created, started, finished, seconds, device, spec, machine, message"
+
+
+# What a visitor sees of a shared app: its own, what is shared, reference results, and what a link names. "" sees everything.
+SEEN = """($visitor = '' OR origin = 'reference' OR run IN (FROM shared) OR list_contains($linked, run)
+           OR run IN (SELECT item FROM owners WHERE visitor = $visitor))"""
 
 
 class Store:
@@ -87,12 +92,14 @@ class Store:
 
     # --- runs -------------------------------------------------------------------------------------------------------
 
-    def runs(self, slug: str | None = None, status: str | None = None) -> pd.DataFrame:
-        """All runs, newest first; `spec` and `machine` are JSON text."""
+    def runs(
+        self, slug: str | None = None, status: str | None = None, visitor: str = "", linked: Sequence[str] = ()
+    ) -> pd.DataFrame:
+        """All runs that a visitor sees, newest first; `spec` and `machine` are JSON text."""
         return self._frame(
-            f"""SELECT {RUN_COLUMNS} FROM runs
-                WHERE ($slug IS NULL OR slug = $slug) AND ($status IS NULL OR status = $status) ORDER BY created DESC""",
-            {"slug": slug, "status": status},
+            f"""SELECT {RUN_COLUMNS} FROM runs WHERE ($slug IS NULL OR slug = $slug)
+                AND ($status IS NULL OR status = $status) AND {SEEN} ORDER BY created DESC""",
+            {"slug": slug, "status": status, "visitor": visitor, "linked": list(linked)},
         )
 
     def run(self, run: str) -> dict[str, Any] | None:
@@ -103,14 +110,49 @@ class Store:
         found = dict(zip(RUN_COLUMNS.split(", "), rows[0], strict=True))
         return found | {"spec": json.loads(found["spec"]), "machine": json.loads(found["machine"] or "null")}
 
-    def latest(self, slug: str, status: str = "completed") -> str | None:
-        """The newest run of a paper on its own data in that status; a reference result only where there is no other."""
+    def latest(self, slug: str, status: str = "completed", visitor: str = "", linked: Sequence[str] = ()) -> str | None:
+        """The newest run of a paper on its own data that a visitor sees; a reference result only where there is no other."""
         rows = self._rows(
-            """SELECT run FROM runs WHERE slug = $slug AND status = $status AND coalesce(spec->>'inputs', '{}') = '{}'
-               ORDER BY origin = 'reference', finished DESC, created DESC LIMIT 1""",
-            {"slug": slug, "status": status},
+            f"""SELECT run FROM runs WHERE slug = $slug AND status = $status AND coalesce(spec->>'inputs', '{{}}') = '{{}}'
+                AND {SEEN} ORDER BY origin = 'reference', finished DESC, created DESC LIMIT 1""",
+            {"slug": slug, "status": status, "visitor": visitor, "linked": list(linked)},
         )
         return rows[0][0] if rows else None
+
+    def owners(self, item: str) -> set[str]:
+        """The visitors that asked for a run, or brought an upload."""
+        return {visitor for (visitor,) in self._rows("SELECT visitor FROM owners WHERE item = $item", {"item": item})}
+
+    def is_shared(self, run: str) -> bool:
+        """Whether all visitors see a run."""
+        return bool(self._rows("FROM shared WHERE run = $run", {"run": run}))
+
+    def clean(self, days: float, size: float, busy: Sequence[str] = ()) -> list[str]:
+        """Removes runs and uploads older than so many days; where more than `size` bytes are held, also a twentieth of the rest.
+
+        The oldest go first. Reference results, and the runs in `busy`, stay. The file gives room back only after a while, so that
+        more is not removed at once. Returns what was removed.
+        """
+        rows = self._rows(
+            """SELECT item, is_run, epoch(now()::TIMESTAMP - created) > $seconds FROM (
+                 SELECT run AS item, true AS is_run, created FROM runs
+                 WHERE origin <> 'reference' AND NOT list_contains($busy, run)
+                 UNION ALL SELECT digest, false, created FROM uploads) ORDER BY created""",
+            {"busy": list(busy), "seconds": min(days * 86400, 1e15)},
+        )
+        old = sum(is_old for _, _, is_old in rows)
+        too_much = -(-(len(rows) - old) // 20) if self.bytes_held() > size else 0
+        for item, is_run, _ in rows[: old + too_much]:
+            with self.writing() as writer:
+                (writer.remove_run if is_run else writer.remove_upload)(item)
+        return [item for item, _, _ in rows[: old + too_much]]
+
+    def bytes_held(self) -> int:
+        """Bytes of the file that hold something; what was removed leaves room in it for what comes."""
+        with self._write_lock, suppress(duckdb.Error):  # what is being read keeps its place until the next time
+            self._cursor().execute("CHECKPOINT")
+        ((_, _, block, _, used, *_),) = self._rows("FROM pragma_database_size()", {})
+        return block * used
 
     def cells(self, run: str) -> pd.DataFrame:
         """The cells of a run: cell, arm, seeds, status, done, total, seconds, message."""
@@ -176,13 +218,16 @@ class Store:
             {"run": run},
         )
 
-    def recorded(self, kind: str) -> pd.DataFrame:
-        """All arrays of a kind in all runs, the newest first, without their data: run, arm, seed, name, first and last step."""
+    def recorded(self, kind: str, visitor: str = "", linked: Sequence[str] = ()) -> pd.DataFrame:
+        """All arrays of a kind in the runs that a visitor sees, the newest first, without their data.
+
+        The columns are run, arm, seed, name, first and last step.
+        """
         return self._frame(
-            """SELECT run, arm, seed, name, min(step) AS first, max(step) AS last
-               FROM arrays JOIN runs USING (run) WHERE kind = $kind GROUP BY run, arm, seed, name, created
-               ORDER BY created DESC, run, min(arrays.rowid)""",
-            {"kind": kind},
+            f"""SELECT run, arm, seed, name, min(step) AS first, max(step) AS last
+                FROM arrays JOIN runs USING (run) WHERE kind = $kind AND {SEEN} GROUP BY run, arm, seed, name, created
+                ORDER BY created DESC, run, min(arrays.rowid)""",
+            {"kind": kind, "visitor": visitor, "linked": list(linked)},
         )
 
     def arrays(
@@ -239,10 +284,12 @@ class Store:
 
     # --- uploads ----------------------------------------------------------------------------------------------------
 
-    def uploads(self) -> pd.DataFrame:
-        """The uploaded data sets, newest first: digest, name, kind, rows, bytes, created."""
+    def uploads(self, visitor: str = "") -> pd.DataFrame:
+        """The data sets that a visitor uploaded, newest first: digest, name, kind, rows, bytes, created."""
         return self._frame(
-            "SELECT digest, name, kind, rows, octet_length(file) AS bytes, created FROM uploads ORDER BY created DESC", {}
+            """SELECT digest, name, kind, rows, octet_length(file) AS bytes, created FROM uploads
+               WHERE $visitor = '' OR digest IN (SELECT item FROM owners WHERE visitor = $visitor) ORDER BY created DESC""",
+            {"visitor": visitor},
         )
 
     def upload(self, digest: str) -> dict[str, Any] | None:
@@ -260,10 +307,12 @@ class Store:
 
     # --- questions of a visitor's ------------------------------------------------------------------------------------
 
-    def query(self, statement: str, rows: int = 1000, seconds: float = 10) -> Answer:
-        """The answer to one SELECT, fenced (core.store.query). Raises: QueryError with the sentence to show."""
+    def query(self, statement: str, rows: int = 1000, seconds: float = 10, visitor: str = "") -> Answer:
+        """The answer to one SELECT, fenced (core.store.query), on what a visitor sees. Raises: QueryError, to be shown."""
         cursor = self._connection.cursor()
         try:
+            if visitor:
+                narrow(cursor, statement, visitor)
             return answer(cursor, statement, rows, seconds)
         finally:
             cursor.close()

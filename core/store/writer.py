@@ -44,6 +44,32 @@ class Writer:
         for table in ("verdicts", "results", "tables", "arrays", "curves", "cells", "runs"):
             self._cursor.execute(f"DELETE FROM {table} WHERE run = ?", [run])
 
+    def remove_run(self, run: str) -> None:
+        """Removes a run for good, and whose it was. Where a reference result was in its place, that comes back."""
+        self.delete_run(run)
+        for table, column in (("owners", "item"), ("shared", "run")):
+            self._cursor.execute(f"DELETE FROM {table} WHERE {column} = ?", [run])
+        if run in reference.names(reference.REFERENCE):
+            self.load_reference(reference.REFERENCE, anew=True)
+
+    def add_owner(self, item: str, visitor: str) -> None:
+        """A visitor has asked for a run, or brought an upload."""
+        self._cursor.execute("INSERT OR IGNORE INTO owners VALUES (?, ?)", [item, visitor])
+
+    def remove_owner(self, item: str, visitor: str) -> None:
+        """It is the visitor's no more."""
+        self._cursor.execute("DELETE FROM owners WHERE item = ? AND visitor = ?", [item, visitor])
+
+    def set_shared(self, run: str, shared: bool) -> None:
+        """Whether all visitors see a run."""
+        statement = "INSERT OR IGNORE INTO shared VALUES (?)" if shared else "DELETE FROM shared WHERE run = ?"
+        self._cursor.execute(statement, [run])
+
+    def remove_upload(self, digest: str) -> None:
+        """Removes an uploaded data set, and whose it was."""
+        self._cursor.execute("DELETE FROM uploads WHERE digest = ?", [digest])
+        self._cursor.execute("DELETE FROM owners WHERE item = ?", [digest])
+
     def start_run(self, run: str, machine: Mapping[str, Any]) -> None:
         """The first of its cells has begun."""
         self._cursor.execute(
@@ -120,11 +146,11 @@ class Writer:
         """Keeps an uploaded data set, once: the same content has the same digest."""
         self._cursor.execute("INSERT OR IGNORE INTO uploads VALUES (?, ?, ?, ?, ?, ?)", [digest, name, kind, rows, _now(), file])
 
-    def load_reference(self, folder: Path) -> None:
+    def load_reference(self, folder: Path, anew: bool = False) -> None:
         """Brings in the reference results of a folder, unless these very ones are there; own runs of the same identity stay."""
         digest = reference.digest(folder)
         ((loaded,),) = self._cursor.execute("SELECT reference FROM about").fetchall()
-        if digest == loaded:
+        if digest == loaded and not anew:
             return
         for (run,) in self._cursor.execute("SELECT run FROM runs WHERE origin = 'reference'").fetchall():
             self.delete_run(run)

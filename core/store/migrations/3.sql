@@ -1,9 +1,9 @@
 -- Whose runs are whose, where visitors share one app; and stories.
 
-CREATE TABLE owners (                   -- who asked for a run; several may have asked for the same
-    run     TEXT NOT NULL,
-    visitor TEXT NOT NULL,              -- a random name that only the visitor's browser knows
-    PRIMARY KEY (run, visitor)
+CREATE TABLE owners (                   -- who asked for what; several may have asked for the same
+    item    TEXT NOT NULL,              -- a run, or the digest of an upload
+    visitor TEXT NOT NULL,              -- a digest of what the visitor's browser alone knows
+    PRIMARY KEY (item, visitor)
 );
 
 CREATE TABLE shared (                   -- runs that every visitor sees
