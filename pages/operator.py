@@ -41,10 +41,10 @@ def state() -> None:
     memory, disk = psutil.virtual_memory(), shutil.disk_usage(server.store.path.parent)
     file = server.store.path.stat().st_size
     with st.grid("auto", min_column_width=170):
-        st.metric("Load, of cores", f"{psutil.getloadavg()[0]:.1f} of {psutil.cpu_count()}")
-        st.metric("Memory in use", f"{model_card.size(memory.used)} of {model_card.size(memory.total)}")
-        st.metric("Of this process", model_card.size(psutil.Process().memory_info().rss))
-        st.metric("Disk free", f"{model_card.size(disk.free)} of {model_card.size(disk.total)}")
+        st.metric(f"Load, {wording.count(psutil.cpu_count() or 1, 'core')}", f"{psutil.getloadavg()[0]:.1f}")
+        st.metric(f"Memory, of {model_card.size(memory.total)}", model_card.size(memory.used))
+        st.metric("Memory of the app", model_card.size(psutil.Process().memory_info().rss))
+        st.metric(f"Disk free, of {model_card.size(disk.total)}", model_card.size(disk.free))
         st.metric("Store", model_card.size(file))
         st.metric("Runs kept", f"{len(server.store.runs()):,}")
     st.subheader("Queue", anchor=False)

@@ -75,7 +75,7 @@ def say_limits(limits: Limits) -> None:
         parts += [f"models up to {limits.model_gigabytes:g} GB"]
     if limits.upload_megabytes < UNLIMITED:
         parts += [f"uploads up to {limits.upload_megabytes:g} MB"]
-    kept = f", for {limits.keep_days:g} days" if limits.keep_days < UNLIMITED else ""
+    kept = f" for {limits.keep_days:g} days" if limits.keep_days < UNLIMITED else ""
     st.space("medium")
     st.caption(
         f"This app is shared by its visitors: {', '.join(parts)}. What you run is kept{kept}; only who has its link sees it, "

@@ -69,7 +69,7 @@ def test_the_operators_page_asks_for_the_secret(visitor, app):
     expect(page.get_by_text("Queue")).to_have_count(0)
     page.get_by_role("textbox", name="Secret").fill(SECRET)
     press(page, "Enter")
-    for words in ("Memory in use", "Disk free", "Nothing waits or runs.", "Troubles"):
+    for words in ("Memory of the app", "Disk free, of", "Nothing waits or runs.", "Troubles"):
         expect(page.get_by_text(words)).to_be_visible()
     assert SECRET not in page.content()
     press(page, "Clear now")
