@@ -5,7 +5,7 @@ import streamlit as st
 
 from app import engine
 from core.store.query import EXAMPLES, QueryError
-from pages import visitor
+from pages import visitor, wording
 
 ROWS = 1000
 store = engine().store
@@ -23,7 +23,7 @@ def show(statement: str) -> None:
         with st.spinner("Asking the store …", show_time=True):
             answer = store.query(statement, rows=ROWS, visitor=visitor.name())
     except QueryError as error:
-        st.error(str(error), icon=":material/block:")
+        st.error(wording.plain(str(error)), icon=":material/block:")
         return
     rows = answer.rows
     said = f"The first {ROWS:,} rows" if answer.cut else f"{len(rows):,} row{'s' * (len(rows) != 1)}"

@@ -9,6 +9,8 @@ import duckdb
 
 FOLDER = Path(__file__).parent
 VERSION = 3
+MEMORY = "25%"  # of the machine's; the rest is the workers'
+SPILLED = "4GB"  # on the disk beside the file, of what does not fit into that
 
 
 class StoreError(RuntimeError):
@@ -24,8 +26,8 @@ def default_path() -> Path:
     return Path(data) / "proving-ground" / "store.duckdb"
 
 
-def connect(path: Path) -> duckdb.DuckDBPyConnection:
-    """The open database at `path`, created or migrated to VERSION.
+def connect(path: Path, memory: str = MEMORY) -> duckdb.DuckDBPyConnection:
+    """The open database at `path`, created or migrated to VERSION, which takes at most so much memory.
 
     Raises:
         StoreError: held by another process, damaged, of a newer version, or not writable.
@@ -42,7 +44,7 @@ def connect(path: Path) -> duckdb.DuckDBPyConnection:
     try:
         connection.execute("SET TimeZone = 'UTC'")
         _migrate(connection, path)
-        _lock(connection)
+        _lock(connection, memory)
     except (duckdb.Error, StoreError) as error:
         connection.close()
         raise error if isinstance(error, StoreError) else StoreError(_why(path, error)) from error
@@ -80,8 +82,10 @@ def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         connection.execute("COMMIT")
 
 
-def _lock(connection: duckdb.DuckDBPyConnection) -> None:
+def _lock(connection: duckdb.DuckDBPyConnection, memory: str) -> None:
     """From here on nothing in the database reaches files other than its own, or the network, and no setting changes any more."""
+    connection.execute(f"SET memory_limit = '{memory}'")
+    connection.execute(f"SET max_temp_directory_size = '{SPILLED}'")
     for setting in ("enable_external_access", "python_enable_replacements", "allow_community_extensions"):
         connection.execute(f"SET {setting} = false")
     connection.execute("SET lock_configuration = true")

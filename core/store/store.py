@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from core.store import spool
 from core.store.arrays import decode_array
-from core.store.database import StoreError, connect
-from core.store.query import Answer, answer, narrow
+from core.store.database import MEMORY, StoreError, connect
+from core.store.query import TABLES, Answer, answer, narrow
 from core.store.reference import REFERENCE
 from core.store.writer import Writer
 
@@ -48,14 +48,14 @@ class Store:
         self._write_lock = threading.Lock()
 
     @classmethod
-    def open(cls, path: str | Path) -> Store:
+    def open(cls, path: str | Path, memory: str = MEMORY) -> Store:
         """Opens or creates the store. Runs that a crash left unfinished become `interrupted`; reference results are brought in.
 
         Raises:
             StoreError: with one sentence that says why and what to do.
         """
         path = Path(path)
-        store = cls(connect(path), path)
+        store = cls(connect(path, memory), path)
         with store.writing() as writer:
             writer.interrupt_unfinished()
             writer.load_reference(REFERENCE)
@@ -312,17 +312,17 @@ class Store:
         cursor = self._connection.cursor()
         try:
             if visitor:
-                narrow(cursor, statement, visitor)
+                narrow(cursor, visitor)
             return answer(cursor, statement, rows, seconds)
         finally:
             cursor.close()
 
     def schema(self) -> pd.DataFrame:
-        """Every table's columns: table, column, type."""
+        """The columns of the tables that a visitor may ask: table, column, type."""
         return self._frame(
             """SELECT table_name AS "table", column_name AS "column", data_type AS type FROM duckdb_columns()
-               WHERE NOT internal ORDER BY table_oid, column_index""",
-            {},
+               WHERE table_name IN (SELECT unnest($tables)) AND NOT internal ORDER BY table_oid, column_index""",
+            {"tables": TABLES},
         )
 
     def rows_of_run(self, table: str, run: str) -> pa.Table:

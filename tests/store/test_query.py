@@ -120,3 +120,26 @@ def test_a_long_question_does_not_hold_up_the_writer(store):
     waited = time.monotonic() - started
     asked.join()
     assert waited < 1.5
+
+
+@pytest.mark.parametrize("table", ["runs", "main.runs", '"runs"', "(FROM runs)"])
+def test_a_visitor_of_a_shared_app_asks_only_what_it_sees(store, table):
+    with store.writing() as writer:
+        for run in ("mine", "others", "shown"):
+            writer.add_run(run, "x", "quick", {"params": {}}, "cpu", [("a", (0,))])
+            writer.add_result(run, "a", 0, "accuracy", 1.0)
+        writer.add_owner("mine", "me")
+        writer.add_owner("others", "somebody")
+        writer.set_shared("shown", True)
+    seen = store.query(f"SELECT DISTINCT run FROM {table} WHERE slug = 'x' ORDER BY run", visitor="me").rows["run"]
+    assert list(seen) == ["mine", "shown"]
+    assert list(store.query("SELECT run FROM results WHERE metric = 'accuracy' ORDER BY 1", visitor="me").rows["run"]) == [
+        "mine",
+        "shown",
+    ]
+
+
+@pytest.mark.parametrize("table", ["owners", "shared", "stories", "uploads", "seen", "store.main.runs", "temp.seen"])
+def test_whose_runs_are_whose_is_nobodys_to_ask(store, table):
+    with pytest.raises(QueryError):
+        store.query(f"FROM {table}", visitor="me")
