@@ -20,7 +20,8 @@ from core.engine import Progress, Spec
 from core.engine.spec import INPUT_KINDS
 from core.methods import registry
 from core.methods.base import FAMILIES, Lines, Method, ParameterError, Points, View
-from pages import controls, exports, following, inputs, pictures, visitor, wording
+from core.stories import PictureSlide, VerdictSlide
+from pages import controls, exports, following, inputs, pictures, pins, visitor, wording
 
 FIRST_POINT_PATIENCE = 0.95  # seconds, less than from one look at the run to the next
 GIVEN = ("snapshot", "weights")  # what the URL may give a run to work on
@@ -190,7 +191,7 @@ def draw_findings(method: Method, run: str | None, status: str | None) -> None:
     with left:
         draw_pictures(method, run, status)
     with right:
-        draw_claims(method, store.verdicts(run) if run else pd.DataFrame(), status)
+        draw_claims(method, run, status)
 
 
 def status_line(run: str, progress: Progress) -> None:
@@ -249,7 +250,8 @@ def ended_picture(method: Method, run: str, number: int) -> str:
         pictures.draw(picture)
     frames = report.frames(store, run, view)
     if len(frames) > 1:
-        st.select_slider(frame_title(view), frames, value=frames[-1], key=name)
+        frame = st.select_slider(frame_title(view), frames, value=frames[-1], key=name)
+    pins.button(PictureSlide(run, number, frame), f"{run}/{number}")
     return view.caption
 
 
@@ -275,8 +277,9 @@ def first_curves(run: str) -> list[str]:
     return names
 
 
-def draw_claims(method: Method, verdicts: pd.DataFrame, status: str | None) -> None:
+def draw_claims(method: Method, run: str | None, status: str | None) -> None:
     """Every claim, with its verdict where the run has ended."""
+    verdicts = store.verdicts(run) if run else pd.DataFrame()
     st.markdown("**Claims, at this scale**")
     found = {row["claim"]: row for row in verdicts.to_dict("records")}
     for claim in method.claims:
@@ -284,8 +287,9 @@ def draw_claims(method: Method, verdicts: pd.DataFrame, status: str | None) -> N
         with st.container(gap="xsmall", key=f"claim-{claim.id}"):
             waiting = ":gray-badge[after the run]" if status in wording.ACTIVE else ":gray-badge[not run yet]"
             st.markdown(f"{wording.badge(verdict['verdict']) if verdict else waiting} {claim.text}")
-            if verdict:
+            if run and verdict:
                 draw_verdict(verdict)
+                pins.button(VerdictSlide(run, claim.id), f"{run}/{claim.id}")
     if any(math.isfinite(verdict["effect"]) for verdict in found.values()):
         st.caption("Thin line: no effect. Thick line: the smallest effect that counts. Dot and bar: effect with its 95% interval.")
 
