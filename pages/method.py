@@ -218,13 +218,17 @@ def draw_pictures(method: Method, run: str | None, status: str | None) -> None:
         if not tab.open:
             continue
         with tab:
+            slide = None
             if run is None:
                 caption = blank("Press Run to draw this picture", view)
             elif status in wording.ACTIVE:
                 caption = live_picture(method, run, view)
             else:
-                caption = ended_picture(method, run, number)
-            st.caption(caption)
+                caption, slide = ended_picture(method, run, number)
+            with st.container(horizontal=True, vertical_alignment="top"):
+                st.caption(caption, width="stretch")
+                if slide:
+                    pins.button(slide)
 
 
 def blank(words: str, view: View) -> str:
@@ -239,20 +243,19 @@ def frame_title(view: View) -> str:
     return (view.frame if isinstance(view, Points) else "step").replace("_", " ").capitalize()
 
 
-def ended_picture(method: Method, run: str, number: int) -> str:
-    """Draws a view and returns its caption."""
+def ended_picture(method: Method, run: str, number: int) -> tuple[str, PictureSlide | None]:
+    """Draws a view; returns its caption, and the slide that it can become where there was something to draw."""
     view, name = method.views[number], f"frame/{run}/{number}"
     frame = st.session_state.get(name)
     picture = pictures.of_ended_view(run, store.run(run)["finished"], method.slug, number, frame=frame)
     if picture is None:
-        return blank("This result keeps no data for this picture; a run of your own does", view)
+        return blank("This result keeps no data for this picture; a run of your own does", view), None
     with st.container(key="picture"):
         pictures.draw(picture)
     frames = report.frames(store, run, view)
     if len(frames) > 1:
         frame = st.select_slider(frame_title(view), frames, value=frames[-1], key=name)
-    pins.button(PictureSlide(run, number, frame), f"{run}/{number}")
-    return view.caption
+    return view.caption, PictureSlide(run, number, frame)
 
 
 def live_picture(method: Method, run: str, view: View) -> str:
@@ -288,16 +291,17 @@ def draw_claims(method: Method, run: str | None, status: str | None) -> None:
             waiting = ":gray-badge[after the run]" if status in wording.ACTIVE else ":gray-badge[not run yet]"
             st.markdown(f"{wording.badge(verdict['verdict']) if verdict else waiting} {claim.text}")
             if run and verdict:
-                draw_verdict(verdict)
-                pins.button(VerdictSlide(run, claim.id), f"{run}/{claim.id}")
+                draw_verdict(verdict, VerdictSlide(run, claim.id))
     if any(math.isfinite(verdict["effect"]) for verdict in found.values()):
         st.caption("Thin line: no effect. Thick line: the smallest effect that counts. Dot and bar: effect with its 95% interval.")
 
 
-def draw_verdict(verdict: dict[str, Any]) -> None:
-    """The effect in words and as a picture, and the figures behind it."""
+def draw_verdict(verdict: dict[str, Any], slide: VerdictSlide) -> None:
+    """The effect in words and as a picture, and the figures behind it; to be pinned as `slide`."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(wording.effect(verdict), width="stretch")
+        pins.button(slide)
     if math.isfinite(verdict["effect"]):
-        st.markdown(wording.effect(verdict))
         pictures.draw(pictures.of_verdict(verdict))
     st.caption(verdict["detail"])
 

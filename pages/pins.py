@@ -8,16 +8,18 @@ import streamlit as st
 
 from app import engine
 from core import stories
-from core.stories import Slide, StoryError
+from core.stories import PictureSlide, Slide, StoryError, VerdictSlide
 from core.stories.notes import HELP
 from pages import visitor
 
 NEW = ""
 
 
-def button(slide: Slide, key: str) -> None:
-    """What opens the dialog; `key` is the button's own."""
-    if st.button("Pin", icon=":material/push_pin:", type="tertiary", key=f"pin/{key}", help="Pin to a story, to present it."):
+def button(slide: PictureSlide | VerdictSlide) -> None:
+    """What opens the dialog."""
+    what = slide.view if isinstance(slide, PictureSlide) else slide.claim
+    help = "Pin to a story, to present it."
+    if st.button("Pin", icon=":material/push_pin:", type="tertiary", key=f"pin/{slide.run}/{what}", help=help):
         choose_story(slide)
 
 

@@ -36,16 +36,18 @@ def keep(story: Story) -> bool:
     return True
 
 
-def rename(story: Story) -> None:
+def rename(name: str) -> None:
     """Takes the title that was typed, if there is one."""
-    title = st.session_state[f"title/{story.story}"].strip()
-    if title:
+    story, title = stories.read(store, name), st.session_state[f"title/{name}"].strip()
+    if story and title:
         keep(replace(story, title=title))
 
 
-def move(story: Story, number: int, by: int) -> None:
+def move(name: str, number: int, by: int) -> None:
     """Moves a slide up or down."""
-    keep(replace(story, slides=stories.moved(story.slides, number, by)))
+    story = stories.read(store, name)
+    if story:
+        keep(replace(story, slides=stories.moved(story.slides, number, by)))
 
 
 # --- dialogs ----------------------------------------------------------------------------------------------------------
@@ -100,12 +102,12 @@ def draw(story: Story, number: int, slide: Slide, mine: bool) -> None:
                 picture(slide, shown)
             with right:
                 note(shown)
-        if shown.source and shown.row and shown.method:
-            tool = not shown.method.claims
-            place = {"paper": shown.method.slug, "run": shown.row["run"]}
-            st.caption(wording.plain(shown.source))
-            if not tool:
-                st.page_link("method.py", label="The result itself", query_params=place, icon=":material/open_in_new:")
+        if shown.row and shown.method:
+            with st.container(gap="xsmall", key=f"on-{number}"):
+                st.caption(wording.plain(shown.source))
+                if shown.method.claims:
+                    place = {"paper": shown.method.slug, "run": shown.row["run"]}
+                    st.page_link("method.py", label="The result itself", query_params=place, icon=":material/open_in_new:")
 
 
 def controls(story: Story, number: int) -> None:
@@ -115,7 +117,12 @@ def controls(story: Story, number: int) -> None:
         if st.button("Write", icon=":material/edit:", key=f"write/{key}"):
             write(story, number)
         st.button(
-            "Up", icon=":material/arrow_upward:", key=f"up/{key}", disabled=not number, on_click=move, args=(story, number, -1)
+            "Up",
+            icon=":material/arrow_upward:",
+            key=f"up/{key}",
+            disabled=not number,
+            on_click=move,
+            args=(story.story, number, -1),
         )
         st.button(
             "Down",
@@ -123,7 +130,7 @@ def controls(story: Story, number: int) -> None:
             key=f"down/{key}",
             disabled=number == last,
             on_click=move,
-            args=(story, number, 1),
+            args=(story.story, number, 1),
         )
         if st.button("Remove", icon=":material/delete:", key=f"remove/{key}"):
             ask_before_deleting(story, number)
@@ -187,14 +194,15 @@ def share(story: Story, mine: bool) -> None:
 story = chosen_story()
 mine = not story.shipped and story.visitor == visitor.name()
 st.set_page_config(page_title=story.title)
-st.page_link("stories.py", label="All stories", icon=":material/arrow_back:")
+with st.container(key="on-top"):
+    st.page_link("stories.py", label="All stories", icon=":material/arrow_back:")
 st.title(wording.plain(story.title), anchor=False)
 if story.shipped:
     st.caption(f"For {story.audience} · made from the reference results")
 actions(story, mine)
 share(story, mine)
 if mine:
-    st.text_input("Title", story.title, max_chars=160, key=f"title/{story.story}", on_change=rename, args=(story,))
+    st.text_input("Title", story.title, max_chars=160, key=f"title/{story.story}", on_change=rename, args=(story.story,))
 if not story.slides:
     st.markdown("There are no slides yet. Press Pin below a picture or beside a verdict of a paper, or add words here.")
 for number, slide in enumerate(story.slides):

@@ -8,17 +8,17 @@ SEEN = "tour=seen"
 STEPS = (
     (
         "Read a result",
-        "A paper's page shows what it claims, a picture of what happened here, and for each claim a verdict with its interval.",
+        "What a paper claims, what happened here, and a verdict with its interval for each claim.",
         ("method.py", "A result to read", {"paper": "lottery-ticket"}),
     ),
     (
         "Press Run",
-        "The quick preset takes a minute at most, on this machine. Watch the curves grow; change a parameter and run again.",
+        "A minute at most. Watch the curves grow, then change a parameter and run again.",
         ("method.py", "A quick one to run", {"paper": "large-step-perceptron", "preset": "quick"}),
     ),
     (
         "Tell it to others",
-        "Pin pictures and verdicts to a story, write what they mean, and present it. Three stories are ready.",
+        "Pin pictures and verdicts to a story, write what they mean, and present it.",
         ("story.py", "A story to look at", {"story": "for-executives"}),
     ),
 )

@@ -77,7 +77,7 @@ def _slide(what: Shown, chart: str) -> str:
     else:
         inside = _verdict(what, drawn) if what.verdict else _picture(what, drawn) if what.view else ""
     shown = f'<div class="shown">{inside}</div>' if inside else ""
-    kind = "picture" if what.view else ""
+    kind = "picture" if what.view else "verdict" if what.verdict else "text"
     title = escape(what.title)
     return f"""<section class="slide {kind}" tabindex="-1" aria-label="{title}">
 <h2>{title}</h2>

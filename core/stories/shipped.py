@@ -350,7 +350,8 @@ Before you look at a number, ask which direction is good.""",
             """Each square is a class paired with a class; its colour is how much their vectors in the last layer point
 the same way.
 
-In the last panel, on the left is what training ended with; the others are predictions. Which of them has the same pattern on its diagonal?""",
+In the last panel, on the left is what training ended with; the others are predictions. Which of them has the same
+pattern on its diagonal?""",
             view=0,
         ),
         Result(

@@ -44,9 +44,7 @@ def show(store: Store, slide: Slide) -> Shown:
     except registry.UnknownMethod:
         method = None
     if row is None or method is None:
-        return Shown(
-            slide.title, notes.html_of(slide.note), missing="The result that was pinned here is not in this store any more."
-        )
+        return Shown(slide.title, notes.html_of(slide.note), missing="The result that was pinned here is not in this store.")
     verdicts = {str(found["claim"]): found for found in store.verdicts(slide.run).to_dict("records")}
     claim = slide.claim if isinstance(slide, VerdictSlide) else ""
     note = notes.html_of(notes.filled(slide.note, verdicts, claim))
@@ -62,9 +60,14 @@ def show(store: Store, slide: Slide) -> Shown:
 
 def source(row: dict[str, Any], method: Method) -> str:
     """Where a result comes from, in one line."""
-    paper, seeds = method.paper, len(row["spec"].get("seeds", []))
+    paper, seeds = method.paper, len(row["spec"]["seeds"])
+    if paper.authors:
+        what = f"{paper.title}. {paper.authors}, {paper.year}"
+    else:  # a tool, on a person's own model and data
+        params = row["spec"]["params"]
+        what = " on ".join(filter(None, [paper.title, params.get("model"), params.get("data")]))
     facts = [
-        f"{paper.title}. {paper.authors}, {paper.year}" if paper.authors else paper.title,
+        what,
         "reference result" if row["origin"] == "reference" else "",
         f"{row['preset']} preset, at this scale",
         f"{seeds} {'seed' if seeds == 1 else 'seeds'} on {row['device']}",
