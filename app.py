@@ -15,13 +15,14 @@ import streamlit as st
 from anyio import to_thread
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from core import exported
+from core import exported, stories
 from core.engine import Engine
 from core.methods import registry
 from core.store import StoreError, default_path
+from core.stories import deck
 from pages.visitor import Cookie
 
 
@@ -100,5 +101,19 @@ def take_away(request: Request) -> Response:
     return StreamingResponse(exported.zipped(folder), media_type="application/zip", headers=headers)
 
 
-ROUTES = [Route("/healthz", healthz), Route("/exported/{run}", take_away)]
+def present(request: Request) -> Response:
+    """A story, a slide at a time; a page apart from the app, whose scripts can reach nothing of it. 404 where there is none."""
+    try:
+        store = engine().store
+    except StoreError as error:
+        return PlainTextResponse(str(error), status_code=503)
+    story = stories.read(store, request.path_params["story"])
+    if story is None:
+        return PlainTextResponse("There is no such story here. It may have been deleted.", status_code=404)
+    headers = {"Content-Security-Policy": "sandbox allow-scripts allow-popups", "X-Content-Type-Options": "nosniff"}
+    dark = request.query_params.get("theme") == "dark"
+    return HTMLResponse(deck.page(store, story, dark=dark, back=f"../story?story={story.story}"), headers=headers)
+
+
+ROUTES = [Route("/healthz", healthz), Route("/exported/{run}", take_away), Route("/present/{story}", present)]
 app = st.App("pages/navigation.py", lifespan=lifespan, routes=ROUTES, middleware=[Middleware(Cookie)], on_script_error=note)

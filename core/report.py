@@ -471,9 +471,9 @@ def page(store: Store, run: str) -> str:
         "verdicts": _verdict_list(verdicts),
         "pictures": "".join(pictures) or "<p>This run recorded nothing that can be drawn.</p>",
         "results": _results_table(store, run, method),
-        "provenance": _provenance(store, run, row),
+        "provenance": provenance(store, run, row),
         "specs": specs,
-        "vega": _vega(),
+        "vega": vega_script(),
     }
     page = TEMPLATE.read_text(encoding="utf-8")
     for name, text in parts.items():
@@ -482,7 +482,7 @@ def page(store: Store, run: str) -> str:
 
 
 @cache
-def _vega() -> str:
+def vega_script() -> str:
     """Vega, Vega-Lite and Vega-Embed in one script."""
     import vl_convert
 
@@ -523,7 +523,7 @@ def _estimate(values: np.ndarray) -> str:
     return f"{mean:.4g}{f' <small>[{low:.3g}, {high:.3g}]</small>' if math.isfinite(low) else ''}".replace("-", "−")
 
 
-def _provenance(store: Store, run: str, row: Mapping[str, Any]) -> str:
+def provenance(store: Store, run: str, row: Mapping[str, Any]) -> str:
     """Everything that decided the numbers, and how it went."""
     spec, machine = dict(row["spec"]), row.get("machine") or {}
     cells = store.cells(run)

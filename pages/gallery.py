@@ -7,7 +7,7 @@ import streamlit as st
 from app import engine
 from core.methods import registry
 from core.methods.base import FAMILIES, Method
-from pages import pictures, visitor, wording
+from pages import pictures, tour, visitor, wording
 
 NOT_RUN = "not run yet"
 PICTURE_HEIGHT = 150
@@ -86,6 +86,7 @@ st.markdown(
     "Each paper here is a method that you can run against its baselines. Pick one, press Run, and read for each of its claims "
     "whether it holds on this machine, with the effect and its 95% interval."
 )
+tour.strip()
 shown = filters()
 slots = {}
 with st.grid("auto", min_column_width=330, key="cards"):

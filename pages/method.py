@@ -20,7 +20,8 @@ from core.engine import Progress, Spec
 from core.engine.spec import INPUT_KINDS
 from core.methods import registry
 from core.methods.base import FAMILIES, Lines, Method, ParameterError, Points, View
-from pages import controls, exports, following, inputs, pictures, visitor, wording
+from core.stories import PictureSlide, VerdictSlide
+from pages import controls, exports, following, inputs, pictures, pins, visitor, wording
 
 FIRST_POINT_PATIENCE = 0.95  # seconds, less than from one look at the run to the next
 GIVEN = ("snapshot", "weights")  # what the URL may give a run to work on
@@ -190,7 +191,7 @@ def draw_findings(method: Method, run: str | None, status: str | None) -> None:
     with left:
         draw_pictures(method, run, status)
     with right:
-        draw_claims(method, store.verdicts(run) if run else pd.DataFrame(), status)
+        draw_claims(method, run, status)
 
 
 def status_line(run: str, progress: Progress) -> None:
@@ -217,13 +218,17 @@ def draw_pictures(method: Method, run: str | None, status: str | None) -> None:
         if not tab.open:
             continue
         with tab:
+            slide = None
             if run is None:
                 caption = blank("Press Run to draw this picture", view)
             elif status in wording.ACTIVE:
                 caption = live_picture(method, run, view)
             else:
-                caption = ended_picture(method, run, number)
-            st.caption(caption)
+                caption, slide = ended_picture(method, run, number)
+            with st.container(horizontal=True, vertical_alignment="top"):
+                st.caption(caption, width="stretch")
+                if slide:
+                    pins.button(slide)
 
 
 def blank(words: str, view: View) -> str:
@@ -238,19 +243,19 @@ def frame_title(view: View) -> str:
     return (view.frame if isinstance(view, Points) else "step").replace("_", " ").capitalize()
 
 
-def ended_picture(method: Method, run: str, number: int) -> str:
-    """Draws a view and returns its caption."""
+def ended_picture(method: Method, run: str, number: int) -> tuple[str, PictureSlide | None]:
+    """Draws a view; returns its caption, and the slide that it can become where there was something to draw."""
     view, name = method.views[number], f"frame/{run}/{number}"
     frame = st.session_state.get(name)
     picture = pictures.of_ended_view(run, store.run(run)["finished"], method.slug, number, frame=frame)
     if picture is None:
-        return blank("This result keeps no data for this picture; a run of your own does", view)
+        return blank("This result keeps no data for this picture; a run of your own does", view), None
     with st.container(key="picture"):
         pictures.draw(picture)
     frames = report.frames(store, run, view)
     if len(frames) > 1:
-        st.select_slider(frame_title(view), frames, value=frames[-1], key=name)
-    return view.caption
+        frame = st.select_slider(frame_title(view), frames, value=frames[-1], key=name)
+    return view.caption, PictureSlide(run, number, frame)
 
 
 def live_picture(method: Method, run: str, view: View) -> str:
@@ -275,8 +280,9 @@ def first_curves(run: str) -> list[str]:
     return names
 
 
-def draw_claims(method: Method, verdicts: pd.DataFrame, status: str | None) -> None:
+def draw_claims(method: Method, run: str | None, status: str | None) -> None:
     """Every claim, with its verdict where the run has ended."""
+    verdicts = store.verdicts(run) if run else pd.DataFrame()
     st.markdown("**Claims, at this scale**")
     found = {row["claim"]: row for row in verdicts.to_dict("records")}
     for claim in method.claims:
@@ -284,16 +290,18 @@ def draw_claims(method: Method, verdicts: pd.DataFrame, status: str | None) -> N
         with st.container(gap="xsmall", key=f"claim-{claim.id}"):
             waiting = ":gray-badge[after the run]" if status in wording.ACTIVE else ":gray-badge[not run yet]"
             st.markdown(f"{wording.badge(verdict['verdict']) if verdict else waiting} {claim.text}")
-            if verdict:
-                draw_verdict(verdict)
+            if run and verdict:
+                draw_verdict(verdict, VerdictSlide(run, claim.id))
     if any(math.isfinite(verdict["effect"]) for verdict in found.values()):
         st.caption("Thin line: no effect. Thick line: the smallest effect that counts. Dot and bar: effect with its 95% interval.")
 
 
-def draw_verdict(verdict: dict[str, Any]) -> None:
-    """The effect in words and as a picture, and the figures behind it."""
+def draw_verdict(verdict: dict[str, Any], slide: VerdictSlide) -> None:
+    """The effect in words and as a picture, and the figures behind it; to be pinned as `slide`."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(wording.effect(verdict), width="stretch")
+        pins.button(slide)
     if math.isfinite(verdict["effect"]):
-        st.markdown(wording.effect(verdict))
         pictures.draw(pictures.of_verdict(verdict))
     st.caption(verdict["detail"])
 

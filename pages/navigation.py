@@ -38,6 +38,7 @@ page = st.navigation(
         st.Page("models.py", title="Models", icon=":material/hub:", help="Starters and the Hub's: look into them, make snapshots."),
         st.Page("embeddings.py", title="Embeddings", icon=":material/bubble_chart:", help="What a model finds alike."),
         st.Page("runs.py", title="Runs", icon=":material/history:", help="Everything that ran: open, compare, export, delete."),
+        st.Page("stories.py", title="Stories", icon=":material/slideshow:", help="Results, told to people who read no code."),
         st.Page("pruning.py", title="Pruning", icon=":material/grid_on:", help="Which of a model's weights can go, and the cost."),
         st.Page("calibration.py", title="Calibration", icon=":material/straighten:", help="Is a model right as often as it says?"),
         st.Page("dynamics.py", title="Dynamics", icon=":material/timeline:", help="Curves of any runs, spectra, phase portraits."),
@@ -45,6 +46,7 @@ page = st.navigation(
         st.Page("method.py", title="Method", visibility="hidden"),
         st.Page("model.py", title="Model", visibility="hidden"),
         st.Page("operator.py", title="Operator", visibility="hidden"),
+        st.Page("story.py", title="Story", visibility="hidden"),
     ],
     position="top",
 )

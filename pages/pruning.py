@@ -16,7 +16,8 @@ from core.data.items import bundled
 from core.engine import Progress, Spec
 from core.methods import registry
 from core.methods.base import ParameterError
-from pages import exports, following, pictures, pruned_weights, snapshot_methods, visitor, wording
+from core.stories import PictureSlide
+from pages import exports, following, pictures, pins, pruned_weights, snapshot_methods, visitor, wording
 
 SLUG = "pruning"
 DENSE, MAGNITUDE, SAMPLE = "dense", "magnitude-global", "sample of all layers"
@@ -207,6 +208,8 @@ def costs(run: str) -> None:
     with st.container(key="picture"):
         pictures.draw(pictures.of_words("Nothing was recorded for this picture") if chart is None else pictures.of_chart(chart))
     st.caption(views[name].caption)
+    if chart is not None:
+        pins.button(PictureSlide(run, [*views].index(name)))
 
 
 def percent(value: float | None) -> str:

@@ -24,6 +24,7 @@ PAGES = (
     "core.snapshots",
     "core.exported",
     "core.report",
+    "core.stories",
 )
 ALLOWED = {  # the longest name that begins a module's name counts; its own room is always allowed
     "app": ("pages.visitor", *PAGES),
@@ -50,6 +51,7 @@ ALLOWED = {  # the longest name that begins a module's name counts; its own room
     "core.report": ("core.charts", "core.store", "core.methods.base", "core.methods.registry"),
     "core.snapshots": ("core.store",),
     "core.store": (),
+    "core.stories": ("core.charts", "core.report", "core.store", "core.methods.base", "core.methods.registry"),
     "core.starters": ("core.data", "core.hub", "core.training", "models"),
     "core.training": ("core.measures", "core.data", "core.recorder", "models"),
     "core.__main__": ("core",),

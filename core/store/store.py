@@ -31,6 +31,7 @@ EXPORTS = {table: f"SELECT * FROM {table} WHERE run = $run ORDER BY rowid" for t
                   WHERE run = $run ORDER BY arm, seed, series, name, step"""
 }
 RUN_COLUMNS = "run, slug, preset, origin, status, created, started, finished, seconds, device, spec, machine, message"
+STORY_COLUMNS = "story, title, visitor, slides, created, changed"
 
 
 # What a visitor sees of a shared app: its own, what is shared, reference results, and what a link names. "" sees everything.
@@ -304,6 +305,22 @@ class Store:
         if not rows:
             raise KeyError(f"There is no upload {digest!r}.")
         return rows[0][0]
+
+    # --- stories ----------------------------------------------------------------------------------------------------
+
+    def story(self, story: str) -> dict[str, Any] | None:
+        """One story: story, title, visitor, slides (decoded), created, changed; None where there is none."""
+        found = self._stories("story = $value", story)
+        return found[0] if found else None
+
+    def stories(self, visitor: str) -> list[dict[str, Any]]:
+        """A visitor's own stories, the last changed first."""
+        return self._stories("visitor = $value", visitor)
+
+    def _stories(self, condition: str, value: str) -> list[dict[str, Any]]:
+        rows = self._rows(f"SELECT {STORY_COLUMNS} FROM stories WHERE {condition} ORDER BY changed DESC", {"value": value})
+        found = [dict(zip(STORY_COLUMNS.split(", "), row, strict=True)) for row in rows]
+        return [row | {"slides": json.loads(row["slides"])} for row in found]
 
     # --- questions of a visitor's ------------------------------------------------------------------------------------
 

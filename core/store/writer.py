@@ -146,6 +146,20 @@ class Writer:
         """Keeps an uploaded data set, once: the same content has the same digest."""
         self._cursor.execute("INSERT OR IGNORE INTO uploads VALUES (?, ?, ?, ?, ?, ?)", [digest, name, kind, rows, _now(), file])
 
+    def set_story(self, story: str, title: str, visitor: str, slides: Sequence[Mapping[str, Any]]) -> None:
+        """Keeps a story, in place of an earlier one of that name by the same visitor; nobody else's is changed."""
+        now = _now()
+        self._cursor.execute(
+            """INSERT INTO stories VALUES (?, ?, ?, ?, ?, ?)
+               ON CONFLICT (story) DO UPDATE SET title = excluded.title, slides = excluded.slides, changed = excluded.changed
+               WHERE stories.visitor = excluded.visitor""",
+            [story, title, visitor, json.dumps(slides), now, now],
+        )
+
+    def delete_story(self, story: str, visitor: str) -> None:
+        """Removes a story of this visitor's."""
+        self._cursor.execute("DELETE FROM stories WHERE story = ? AND visitor = ?", [story, visitor])
+
     def load_reference(self, folder: Path, anew: bool = False) -> None:
         """Brings in the reference results of a folder, unless these very ones are there; own runs of the same identity stay."""
         digest = reference.digest(folder)

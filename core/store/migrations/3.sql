@@ -14,7 +14,7 @@ CREATE TABLE stories (                  -- what is pinned, in order, to be prese
     story   TEXT PRIMARY KEY,           -- random: who has the link may read it
     title   TEXT NOT NULL,
     visitor TEXT NOT NULL,              -- who may change it; empty where the app has one user
-    slides  JSON NOT NULL,              -- a list, see core/stories.py
+    slides  JSON NOT NULL,              -- a list, see core/stories
     created TIMESTAMP NOT NULL,
     changed TIMESTAMP NOT NULL
 );
