@@ -26,14 +26,16 @@ def button(slide: PictureSlide | VerdictSlide) -> None:
 @st.dialog("Pin to a story")
 def choose_story(slide: Slide) -> None:
     """One of the visitor's stories or a new one, and what is to be said."""
-    store, form = engine().store, st.empty()
+    store, place = engine().store, st.empty()
     titles = {story.story: story.title for story in stories.of_visitor(store, visitor.name())}
-    with form.container():
+    with place.container():
         name = st.selectbox("Story", [*titles, NEW], format_func=lambda name: titles.get(name, "A new story"))
-        title = st.text_input("Title of the new story", max_chars=160) if name == NEW else ""
-        headline = st.text_input("Headline", max_chars=160, placeholder="Without one: the picture's title, or the claim")
-        note = st.text_area("Note", max_chars=5000, help=HELP)
-        if not st.button("Pin", type="primary", icon=":material/push_pin:", key="pin-it"):
+        with st.form("pin", border=False):
+            title = st.text_input("Title of the new story", max_chars=160) if name == NEW else ""
+            headline = st.text_input("Headline", max_chars=160, placeholder="Without one: the picture's title, or the claim")
+            note = st.text_area("Note", max_chars=5000, help=HELP)
+            pressed = st.form_submit_button("Pin", type="primary", icon=":material/push_pin:")
+        if not pressed:
             return
         kept = stories.read(store, name) or stories.new(title, visitor.name())
         try:
@@ -41,6 +43,6 @@ def choose_story(slide: Slide) -> None:
         except StoryError as error:
             st.error(str(error), icon=":material/block:")
             return
-    form.empty()
+    place.empty()
     st.success(f"Slide {len(kept.slides) + 1} of your story.", icon=":material/check:")
     st.page_link("story.py", label="Open the story", query_params={"story": kept.story}, icon=":material/slideshow:")

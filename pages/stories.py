@@ -4,7 +4,7 @@ import streamlit as st
 
 from app import engine
 from core import stories
-from core.stories import Story, shipped
+from core.stories import Story, StoryError, shipped
 from pages import visitor, wording
 
 store = engine().store
@@ -23,10 +23,16 @@ def card(story: Story) -> None:
 @st.dialog("A new story")
 def ask_for_a_title() -> None:
     """Makes an empty story and opens it."""
-    title = st.text_input("Title", max_chars=160)
-    if st.button("Begin", type="primary", disabled=not title.strip()):
+    with st.form("new", border=False):
+        title = st.text_input("Title", max_chars=160)
+        pressed = st.form_submit_button("Begin", type="primary")
+    if pressed:
         story = stories.new(title, visitor.name())
-        stories.save(store, story)
+        try:
+            stories.save(store, story)
+        except StoryError as error:
+            st.error(str(error), icon=":material/block:")
+            return
         st.switch_page("story.py", query_params={"story": story.story})
 
 

@@ -57,11 +57,13 @@ def move(name: str, number: int, by: int) -> None:
 def write(story: Story, number: int) -> None:
     """Headline and note of a slide, or of a new one of text alone."""
     slide = TextSlide() if number == NEW else story.slides[number]
-    title = st.text_input("Headline", slide.title, max_chars=160)
-    note = st.text_area("Note", slide.note, max_chars=5000, height=280, help=HELP)
-    if isinstance(slide, stories.VerdictSlide):
-        st.caption("{verdict}, {effect}, {low}, {high}, {smallest} and {n} in the note become this verdict's figures.")
-    if st.button("Save", type="primary"):
+    with st.form("words", border=False):
+        title = st.text_input("Headline", slide.title, max_chars=160)
+        note = st.text_area("Note", slide.note, max_chars=5000, height=280, help=HELP)
+        if isinstance(slide, stories.VerdictSlide):
+            st.caption("{verdict}, {effect}, {low}, {high}, {smallest} and {n} in the note become this verdict's figures.")
+        pressed = st.form_submit_button("Save", type="primary")
+    if pressed:
         written = (*story.slides, TextSlide(title, note)) if number == NEW else stories.changed(story.slides, number, title, note)
         if keep(replace(story, slides=written)):
             st.rerun()

@@ -32,7 +32,7 @@ def pin(page: Page, place: str, title: str = "") -> None:
     page.locator(place).get_by_role("button", name="Pin").first.click()
     dialog = page.get_by_role("dialog")
     if title:
-        dialog.get_by_label("Title of the new story").fill(title)
+        dialog.get_by_role("textbox", name="Title of the new story").fill(title)
     dialog.get_by_role("button", name="Pin").click()
     expect(dialog.get_by_text("of your story.")).to_be_visible()
 
@@ -49,6 +49,7 @@ def expect_slide(deck: Page, number: int, of: int, heading: str) -> None:
 
 def test_a_story_is_pinned_arranged_presented_shared_and_taken_away(visitor, app, browser, tmp_path):
     page = visitor(PAPER, at=app)
+    expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()  # the workers are warm: the page is drawn for good
     pin(page, "[data-testid=stTabs]", title="For the board")
     page.get_by_role("dialog").get_by_role("button", name="Close").click()
     pin(page, ".st-key-claim-c1")
@@ -60,8 +61,8 @@ def test_a_story_is_pinned_arranged_presented_shared_and_taken_away(visitor, app
     assert re.search(r"/story\?story=[0-9a-f]{20}$", address)
 
     press(page, "Write", 1)
-    page.get_by_role("dialog").get_by_label("Headline").fill(HEADLINE)
-    page.get_by_role("dialog").get_by_label("Note").fill(NOTE)
+    page.get_by_role("dialog").get_by_role("textbox", name="Headline").fill(HEADLINE)
+    page.get_by_role("dialog").get_by_role("textbox", name="Note").fill(NOTE)
     press(page, "Save")
     expect(headings(page).nth(1)).to_have_text(HEADLINE)
     note = page.locator(".st-key-slide-1 .note")
@@ -72,7 +73,7 @@ def test_a_story_is_pinned_arranged_presented_shared_and_taken_away(visitor, app
     press(page, "Up", 1)
     expect(headings(page)).to_have_text([HEADLINE, re.compile("^Tickets stay up")])
     press(page, "Add a slide of text")
-    page.get_by_role("dialog").get_by_label("Headline").fill("What next")
+    page.get_by_role("dialog").get_by_role("textbox", name="Headline").fill("What next")
     press(page, "Save")
     expect(headings(page)).to_have_count(3)
     press(page, "Remove", 2)
