@@ -22,6 +22,7 @@ PAGES = (
     "core.hub",
     "core.snapshots",
     "core.exported",
+    "core.imported",
     "core.report",
 )
 ALLOWED = {  # the longest name that begins a module's name counts; its own room is always allowed
@@ -32,6 +33,7 @@ ALLOWED = {  # the longest name that begins a module's name counts; its own room
     "core.exported": (),
     "core.engine": ("core.methods", "core.recorder", "core.snapshots", "core.store"),
     "core.hub": (),
+    "core.imported": ("core.data.uploads", "core.engine.spec", "core.methods.base", "core.methods.registry", "core.store"),
     "core.lab": (
         "core.methods.base",
         "core.measures",
