@@ -10,6 +10,7 @@ import time
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pandas as pd
 import streamlit as st
@@ -77,7 +78,7 @@ def arrive(method: Method, row: dict[str, Any] | None) -> None:
     """On arrival at a paper or a run, sets the controls to a run of one's own, else to the quick preset (or the one in the URL)."""
     if not has_arrived(method):
         return
-    if row is not None and row["origin"] == "own" and row["preset"] in method.presets:
+    if row is not None and row["origin"] != "reference" and row["preset"] in method.presets:
         controls.fill_from_run(method, row)
     else:
         asked = st.query_params.get("preset")
@@ -156,8 +157,10 @@ def what_is_shown(spec: Spec, run: str | None) -> str:
     """Where the result below is not that of the controls, what it is."""
     if run is None:
         return "Not run yet: press Run, and the first points appear within seconds."
-    if run == spec.run:
+    if run == spec.run and store.run(run)["origin"] != "imported":
         return ""
+    if store.run(run)["origin"] == "imported":
+        return "Below is a result that was imported; press Run for one of your own."
     if store.run(run)["origin"] == "reference":
         return "Below is the reference result that ships with the app; press Run for one of your own."
     return "Below is a result of an earlier version of this paper's file; press Run for a new one."
@@ -190,7 +193,8 @@ def draw_findings(method: Method, run: str | None, status: str | None) -> None:
     with left:
         draw_pictures(method, run, status)
     with right:
-        draw_claims(method, store.verdicts(run) if run else pd.DataFrame(), status)
+        imported = run is not None and store.run(run)["origin"] == "imported"
+        draw_claims(method, store.verdicts(run) if run else pd.DataFrame(), status, imported)
 
 
 def status_line(run: str, progress: Progress) -> None:
@@ -202,7 +206,7 @@ def status_line(run: str, progress: Progress) -> None:
     else:
         seeds = wording.count(len(row["spec"]["seeds"]), "seed")
         took = f"{wording.duration(progress.seconds)} on {row['device']}"
-        origin = ["reference result"] if row["origin"] == "reference" else []
+        origin = {"reference": ["reference result"], "imported": ["imported"]}.get(row["origin"], [])
         given = inputs.described(store, row["spec"].get("inputs"))
         facts = (*origin, *filter(None, [given]), f"{row['preset']} preset", seeds, took, f"{row['created']:%-d %b %Y, %H:%M} UTC")
         chips = wording.standing(progress.status, store.verdicts(run)["verdict"])
@@ -218,12 +222,11 @@ def draw_pictures(method: Method, run: str | None, status: str | None) -> None:
             continue
         with tab:
             if run is None:
-                caption = blank("Press Run to draw this picture", view)
+                st.caption(blank("Press Run to draw this picture", view))
             elif status in wording.ACTIVE:
-                caption = live_picture(method, run, view)
+                st.caption(live_picture(method, run, view))
             else:
-                caption = ended_picture(method, run, number)
-            st.caption(caption)
+                ended_picture(method, run, number)
 
 
 def blank(words: str, view: View) -> str:
@@ -238,19 +241,22 @@ def frame_title(view: View) -> str:
     return (view.frame if isinstance(view, Points) else "step").replace("_", " ").capitalize()
 
 
-def ended_picture(method: Method, run: str, number: int) -> str:
-    """Draws a view and returns its caption."""
-    view, name = method.views[number], f"frame/{run}/{number}"
-    frame = st.session_state.get(name)
-    picture = pictures.of_ended_view(run, store.run(run)["finished"], method.slug, number, frame=frame)
-    if picture is None:
-        return blank("This result keeps no data for this picture; a run of your own does", view)
-    with st.container(key="picture"):
-        pictures.draw(picture)
+def ended_picture(method: Method, run: str, number: int) -> None:
+    """Draws a view with its slider and its caption, and what of it can be taken away."""
+    view, place, below = method.views[number], st.container(), st.container()
     frames = report.frames(store, run, view)
-    if len(frames) > 1:
-        st.select_slider(frame_title(view), frames, value=frames[-1], key=name)
-    return view.caption
+    with below:
+        frame = None
+        if len(frames) > 1:
+            frame = st.select_slider(frame_title(view), frames, value=frames[-1], key=f"frame-{number}", bind="query-params")
+    picture = pictures.of_ended_view(run, store.run(run)["finished"], method.slug, number, frame=frame)
+    with place:
+        if picture is None:
+            st.caption(blank("This result keeps no data for this picture; a run of your own does", view))
+            return
+        with st.container(key="picture"):
+            pictures.draw(picture)
+    exports.chart_menu(picture, f"{method.slug} {run} {number + 1}", view.caption)
 
 
 def live_picture(method: Method, run: str, view: View) -> str:
@@ -275,7 +281,7 @@ def first_curves(run: str) -> list[str]:
     return names
 
 
-def draw_claims(method: Method, verdicts: pd.DataFrame, status: str | None) -> None:
+def draw_claims(method: Method, verdicts: pd.DataFrame, status: str | None, imported: bool) -> None:
     """Every claim, with its verdict where the run has ended."""
     st.markdown("**Claims, at this scale**")
     found = {row["claim"]: row for row in verdicts.to_dict("records")}
@@ -285,17 +291,17 @@ def draw_claims(method: Method, verdicts: pd.DataFrame, status: str | None) -> N
             waiting = ":gray-badge[after the run]" if status in wording.ACTIVE else ":gray-badge[not run yet]"
             st.markdown(f"{wording.badge(verdict['verdict']) if verdict else waiting} {claim.text}")
             if verdict:
-                draw_verdict(verdict)
+                draw_verdict(verdict, imported)
     if any(math.isfinite(verdict["effect"]) for verdict in found.values()):
         st.caption("Thin line: no effect. Thick line: the smallest effect that counts. Dot and bar: effect with its 95% interval.")
 
 
-def draw_verdict(verdict: dict[str, Any]) -> None:
+def draw_verdict(verdict: dict[str, Any], imported: bool) -> None:
     """The effect in words and as a picture, and the figures behind it."""
     if math.isfinite(verdict["effect"]):
         st.markdown(wording.effect(verdict))
         pictures.draw(pictures.of_verdict(verdict))
-    st.caption(verdict["detail"])
+    st.caption(wording.plain(verdict["detail"]) if imported else verdict["detail"])
 
 
 def draw_cells(progress: Progress) -> None:
@@ -334,7 +340,7 @@ def heading(method: Method) -> None:
 def about(method: Method, spec: Spec | None, run: str | None) -> None:
     """What unfolds on demand."""
     paper, claims, source, command, export = st.tabs(
-        ["The paper", "What it reports", "Source file", "Command line", "Export and link"]
+        ["The paper", "What it reports", "Source file", "Command line", "Export and link"], key="about", bind="query-params"
     )
     paper.markdown(DISPLAY_EQUATION.sub(r"\n$$\n\1\n$$\n", method.text), width=880)
     with claims:
@@ -355,13 +361,10 @@ def take_away(method: Method, run: str | None) -> None:
     with st.container(horizontal=True):
         exports.data_button(store, run, method.slug, "Data")
         exports.page_button(store, run, method.slug, "Page")
-        view = next((view for view in method.views if view.title == st.session_state.get("view")), method.views[0])
-        chart = report.figure(store, run, view, method=method)
-        if chart is not None:
-            exports.picture_button(chart, run, method.slug, "png")
-            exports.picture_button(chart, run, method.slug, "svg")
-    st.markdown("Link to this run:")
-    st.code(f"{st.context.url.split('?')[0]}?paper={method.slug}&run={run}", language=None, wrap_lines=True)
+        exports.push_button(store, run, method.slug)
+    st.markdown("Link to what is shown:")
+    shown = {name: st.query_params.get_all(name) for name in st.query_params} | {"paper": [method.slug], "run": [run]}
+    st.code(f"{st.context.url.split('?')[0]}?{urlencode(shown, doseq=True)}", language=None, wrap_lines=True)
 
 
 def keep_in_link(method: Method, run: str | None) -> None:
