@@ -50,7 +50,8 @@ def _snapshot(store: Store, run: str, titles: Mapping[str, str]) -> Iterator[Sec
     keys = [Key(name, str(name)) for name in names if name in set(frame["label"])]
     caption = f"{len(frame):,} items in the two directions of largest variance, which hold {share:.0%} of it."
     yield Section("Embeddings", caption, charts.embedding(frame, keys=keys, description="Features of the snapshot"))
-    classes = pd.DataFrame({"class": names[labels]}).value_counts(sort=False).rename("items").reset_index()
+    counts = pd.Series(names[labels]).value_counts()
+    classes = pd.DataFrame([{"class": name, "items": counts[name]} for name in dict.fromkeys(names) if name in counts])
     if found.logits is not None and found.targets is not None:
         logits, targets = found.logits.astype(float), found.targets
         known = np.asarray(targets >= 0)
