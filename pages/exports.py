@@ -56,7 +56,7 @@ def push_button(store: Store, run: str, slug: str) -> None:
             return push(Path(folder), repository, token, private, "dataset", f"Run {run} of {slug}")
 
     help = "A data set of your own on the Hugging Face Hub, with a card; it can be imported again."
-    if st.button("Push to the Hub", icon=":material/cloud_upload:", key=f"push-{run}", help=help):
+    if st.button("Push as a data set", icon=":material/cloud_upload:", key=f"push-{run}", help=help):
         words = (
             "This makes a new data set with everything that the run recorded, and a card. A data set that exists is never changed."
         )

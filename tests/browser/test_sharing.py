@@ -107,7 +107,7 @@ def test_a_link_brings_back_what_was_set(visitor, lab, link):
 
 def test_a_run_is_pushed_with_a_token_that_stays_nowhere(visitor, lab, link, hub, place):
     page = visitor(f"{link}&about=Export+and+link", at=lab)
-    page.get_by_role("button", name="Push to the Hub").click()
+    page.get_by_role("button", name="Push as a data set").click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Repository", exact=True).fill("owner/run")
     dialog.get_by_label("Token", exact=True).fill(TOKEN)
