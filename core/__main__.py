@@ -1,4 +1,4 @@
-"""The command line: `python -m core list | show | run | runs | export | reproduce | starters`.
+"""The command line: `python -m core list | show | run | runs | export | import | reproduce | starters`.
 
 Exit code 0 when the work is done, whatever the verdicts; 1 when it failed; 2 for wrong arguments.
 """
@@ -79,6 +79,9 @@ def build_parser() -> Parser:
     export = add("export", export_run, "write a run as Parquet, a file a table, and its results as CSV and JSON")
     export.add_argument("run", metavar="RUN", help="as `runs` names it")
     export.add_argument("--out", metavar="DIR", type=Path, required=True, help="the folder to write to")
+    bring = add("import", import_run, "bring in a run that was exported elsewhere", "Brings in what `export`, or a page, wrote.")
+    bring.add_argument("path", metavar="FILE", type=Path, help="the zip file, or the folder")
+    bring.add_argument("--replace", action="store_true", help="in place of a run of the same name that is here")
     reproduce = add(
         "reproduce", reproduce_papers, "run papers anew and write, or check, the reference results that ship with the program"
     )
@@ -268,6 +271,34 @@ def export_run(options: argparse.Namespace) -> int:
         print_json([str(path) for path in written])
     else:
         print("\n".join(map(str, written)))
+    return 0
+
+
+def import_run(options: argparse.Namespace) -> int:
+    """`import`."""
+    from core import imported
+    from core.data.uploads import UploadError
+    from core.store import RunIsHere, Store, default_path
+
+    path = options.path
+    try:
+        if not path.exists():
+            raise UploadError(f"There is no file {path}.")
+        export = imported.read_folder(path) if path.is_dir() else imported.read_zip(path.name, path.read_bytes())
+    except UploadError as error:
+        raise ParameterError(str(error)) from error
+    store = Store.open(options.store or default_path())
+    try:
+        with store.writing() as writer:
+            writer.bring_in(export.tables, options.replace)
+    except RunIsHere as error:
+        raise ParameterError(f"{error} --replace puts this one in its place, once it has ended.") from error
+    finally:
+        store.close()
+    if options.json:
+        print_json({"run": export.run, "slug": export.slug, "preset": export.preset})
+    else:
+        print(f"{export.slug}, preset {export.preset}, is here as run {export.run}.")
     return 0
 
 

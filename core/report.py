@@ -3,6 +3,7 @@
 figure(store, run, view)      the chart of a view; None where nothing was recorded yet
 frames(store, run, view)      what its slider moves over
 image(chart, "png")           a chart as a file
+drawn(specification)          the numbers that a chart draws
 page(store, run)              verdicts, pictures, results and provenance as one HTML file that needs no network
 """
 
@@ -13,7 +14,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from core import charts
+from core import charts, tool_report
 from core.charts import Axis, Key
 from core.charts.matrices import evenly
 from core.charts.summary import mean_interval
@@ -133,10 +134,10 @@ def arm_keys(method: Method) -> list[Key]:
 
 
 def image(chart: Any, kind: Literal["png", "svg"] = "png", *, dark: bool = False, width: int = 720, scale: float = 2.0) -> bytes:
-    """A chart as a file on the page's background, drawn `width` pixels wide."""
+    """A chart, or its specification, as a file on the page's background, drawn `width` pixels wide."""
     import vl_convert
 
-    spec = sized(chart.to_dict(), width) | {"background": palette(dark).background}
+    spec = sized(chart if isinstance(chart, dict) else chart.to_dict(), width) | {"background": palette(dark).background}
     if kind == "svg":
         return vl_convert.vegalite_to_svg(spec).encode()
     return vl_convert.vegalite_to_png(spec, scale=scale)
@@ -148,6 +149,74 @@ def sized(spec: dict[str, Any], width: int) -> dict[str, Any]:
     for part in spec.get("vconcat", [] if "concat" in spec or "hconcat" in spec else [spec]):
         part["width"] = width
     return spec
+
+
+def drawn(specification: Mapping[str, Any]) -> pd.DataFrame:
+    """What a chart draws, a row a mark: the columns of its data that have a place, a colour or a tooltip, in the axes' words.
+
+    Panels are told apart by the column `panel`, and data that different marks draw by the column `drawn as`.
+    """
+    found: dict[tuple[str, str], _Drawn] = {}
+    _collect(specification, "", "", found)
+    frames = []
+    for (name, panel), part in found.items():
+        rows = pd.DataFrame(specification["datasets"][name])
+        fields = [field for field in sorted(part.fields, key=_order) if field in rows]
+        if not fields or rows.empty:
+            continue
+        titles = {field: title for field, title in part.titles.items() if title and title not in fields}
+        shown = rows[fields].rename(columns=titles)
+        shown.insert(0, "drawn as", ", ".join(part.marks))
+        shown.insert(0, "panel", panel)
+        frames.append(shown)
+    if not frames:
+        return pd.DataFrame()
+    whole = pd.concat(frames, ignore_index=True)
+    alike = [column for column in ("panel", "drawn as") if whole[column].nunique() == 1 and (column != "panel" or not panel)]
+    mixed = [column for column in whole if whole[column].map(type).nunique() > 1 and whole[column].dtype == object]
+    texts = {column: whole[column].map(str, na_action="ignore") for column in mixed}  # which Parquet keeps
+    return whole.assign(**texts).drop(columns=alike)
+
+
+@dataclass
+class _Drawn:
+    """What is drawn of a data set: fields in their order, what the axes call them, and by which marks."""
+
+    fields: dict[str, None] = field(default_factory=dict)
+    titles: dict[str, str] = field(default_factory=dict)
+    marks: dict[str, None] = field(default_factory=dict)
+
+
+HIDDEN = ("detail", "opacity", "url", "order")  # channels that show no number
+SCALE = re.compile(r" \(log scale.*\)$")
+
+
+def _collect(node: Mapping[str, Any], name: str, panel: str, found: dict[tuple[str, str], _Drawn]) -> None:
+    """Goes through a specification's parts; each has its data from itself or from what it is in."""
+    name = (node.get("data") or {}).get("name", name)
+    title = node.get("title") or ""
+    if isinstance(title, Mapping):
+        title = title.get("text") if title.get("orient") != "bottom" else ""  # else it is a footnote
+    panel = title if isinstance(title, str) and title else panel
+    if "mark" in node and name:
+        part = found.setdefault((name, panel), _Drawn())
+        mark = node["mark"]
+        part.marks[mark if isinstance(mark, str) else mark["type"]] = None
+        for channel, shown in node.get("encoding", {}).items():
+            for one in shown if isinstance(shown, list) else [shown]:
+                if "field" in one and channel not in HIDDEN:
+                    part.fields[one["field"]] = None
+                    if channel in ("x", "y") and one["field"] == channel and one.get("title"):
+                        part.titles[channel] = SCALE.sub("", one["title"])
+    for kind in ("layer", "concat", "hconcat", "vconcat"):
+        for inner in node.get(kind, ()):
+            _collect(inner, name, panel, found)
+
+
+def _order(field: str) -> int:
+    """What it is of, then where it is, then the rest."""
+    first = ("key", "row", "column", "shape", "x", "y")
+    return first.index(field) if field in first else len(first)
 
 
 # --- one function a kind of view --------------------------------------------------------------------------------------
@@ -450,25 +519,35 @@ def page(store: Store, run: str) -> str:
     drawn: dict[str, Any] = {}
     if len(verdicts):
         drawn["verdicts"] = charts.interval(verdicts)
-    pictures = []
-    for number, view in enumerate(method.views):
+    pictures: list[str] = []
+    for view in method.views:
         chart = figure(store, run, view, method=method)
         if chart is not None:
-            drawn[f"picture-{number}"] = chart
+            drawn[f"picture-{len(pictures)}"] = chart
             words = f"<h3>{_safe(view.title)}</h3><p>{_safe(view.caption)}</p>"
-            pictures.append(f"<section>{words}<div class=chart id=picture-{number}></div></section>")
-    specs = json.dumps({name: chart.to_dict() for name, chart in drawn.items()}, allow_nan=False).replace("<", "\\u003c")
+            pictures.append(f"<section>{words}<div class=chart id=picture-{len(pictures)}></div></section>")
     paper, spec = method.paper, row["spec"]
+    for section in tool_report.sections(store, run, paper.slug, {arm.name: arm.title for arm in method.arms}):
+        words = f"<h3>{_safe(section.title)}</h3><p>{_safe(section.caption)}</p>"
+        if isinstance(section.content, pd.DataFrame):
+            pictures.append(f"<section>{words}{_frame(section.content)}</section>")
+        else:
+            name = f"picture-{len(pictures)}"
+            drawn[name] = section.content
+            pictures.append(f"<section>{words}<div class=chart id={name}></div></section>")
+    specs = json.dumps({name: chart.to_dict() for name, chart in drawn.items()}, allow_nan=False).replace("<", "\\u003c")
     seeds = spec.get("seeds", [])
     published = paper.venue if re.search(r"\b(19|20)\d\d\b", paper.venue) else f"{paper.venue} {paper.year}"
+    source = f'{_safe(paper.authors)} · {_safe(published)} · <a href="{_safe(paper.url)}">arXiv {_safe(paper.arxiv)}</a>'
     parts = {
         "title": _safe(paper.title),
-        "paper": f'{_safe(paper.authors)} · {_safe(published)} · <a href="{_safe(paper.url)}">arXiv {_safe(paper.arxiv)}</a>',
+        "paper": source if paper.arxiv else _safe(tool_report.subject(spec["params"])),
         "idea": _safe(paper.idea),
         "facts": _safe(
             f"{row['preset']} preset, {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}, {row['device']}, {row['status']}"
+            + (", imported from elsewhere" if row["origin"] == "imported" else "")
         ),
-        "verdicts": _verdict_list(verdicts),
+        "verdicts": f"<h2>Claims, at this scale</h2>{_verdict_list(verdicts)}" if paper.arxiv else "",
         "pictures": "".join(pictures) or "<p>This run recorded nothing that can be drawn.</p>",
         "results": _results_table(store, run, method),
         "provenance": provenance(store, run, row),
@@ -514,6 +593,19 @@ def _results_table(store: Store, run: str, method: Method) -> str:
             cells = "".join(f"<td>{_estimate(own[name].dropna().to_numpy(float))}</td>" for name in metrics)
             body.append(f"<tr><th>{_safe(key.title)}</th>{cells}</tr>")
     return f"<div class=wide><table><tr><th></th>{head}</tr>{''.join(body)}</table></div>"
+
+
+def _frame(frame: pd.DataFrame) -> str:
+    """A data frame, numbers with four digits."""
+    head = "".join(f"<th>{_safe(name)}</th>" for name in frame)
+    rows = ("".join(f"<td>{_number(value)}</td>" for value in row) for row in frame.itertuples(index=False))
+    return f"<div class=wide><table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in rows)}</table></div>"
+
+
+def _number(value: Any) -> str:
+    if not isinstance(value, float):
+        return _safe(value)
+    return f"{value:.4g}".replace("-", "−") if math.isfinite(value) else "–"
 
 
 def _estimate(values: np.ndarray) -> str:

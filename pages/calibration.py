@@ -6,7 +6,6 @@ The predictions are those of a snapshot (?snapshot=) or of any run; the numbers 
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,7 +43,7 @@ def sources() -> dict[str, str]:
         if run["slug"] == snapshots.SLUG:
             if run["status"] == "completed" and not row.name:
                 found[row.run] = snapshots.read(store, row.run).title
-        elif run["slug"] != SLUG and run["origin"] == "own":  # reference results keep no logits
+        elif run["slug"] != SLUG and run["origin"] != "reference":  # reference results keep no logits
             what = [curves.title_of(run), *([row.arm] if row.arm != curves.OWN else []), f"seed {row.seed}", f"step {row.last}"]
             found[f"{row.run}/{row.arm}/{row.seed}/{row.last}/{row.name}"] = ", ".join(
                 [*what, *filter(None, [row.name]), row.run[:4]]
@@ -145,8 +144,8 @@ def keys_of(arms: list[str]) -> list[Key]:
     return [Key(arm, titles[arm], "baseline" if arm == BASE else "method" if len(arms) == 2 else "other") for arm in arms]
 
 
-def diagram(run: str, finished: str, arm: str, names: list[str]) -> Any | None:
-    """The chosen diagram before and after a calibrator, drawn; returns its chart."""
+def diagram(run: str, finished: str, arm: str, names: list[str]) -> None:
+    """The chosen diagram before and after a calibrator."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         way = st.segmented_control(
             "Diagram",
@@ -170,19 +169,21 @@ def diagram(run: str, finished: str, arm: str, names: list[str]) -> Any | None:
                 "These predictions are too many to keep for each class; the table of classes has their errors.",
                 icon=":material/database:",
             )
-            return None
+            return
         frame = pd.concat([part.assign(arm=one) for one, part in zip(arms, parts, strict=True)])
     binning = {"equal width": "equal-width", "equal count": "equal-mass", "smooth": "smooth"}[way]
     errors = table(run, finished, "measures").query("measure == 'ece_smooth'").set_index("arm")["value"]
     width = float(np.clip(errors.get(BASE, 0.05), 0.02, 0.1))
-    look = {"keys": keys_of(arms), "bins": bins, "binning": binning, "width": width, "names": words}
+    chart = reliability(frame, keys=keys_of(arms), bins=bins, binning=binning, width=width, names=words, dark=pictures.is_dark())
+    picture = pictures.of_chart(chart)
     with st.container(key="picture"):
-        pictures.draw(pictures.of_chart(reliability(frame, **look, dark=pictures.is_dark())))
-    st.caption(
+        pictures.draw(picture)
+    exports.chart_menu(
+        picture,
+        f"reliability {run} {arm}",
         "On the dashed line, predictions are right as often as they say; below it they claim too much. Pale dots rest on fewer "
-        "than 10 predictions. Underneath: how many predictions have that confidence."
+        "than 10 predictions. Underneath: how many predictions have that confidence.",
     )
-    return reliability(frame, **look)
 
 
 def measures_table(run: str, finished: str) -> None:
@@ -246,12 +247,14 @@ def risk(run: str, finished: str, arm: str) -> None:
         keys=keys_of(arms),
         dark=pictures.is_dark(),
     )
-    pictures.draw(pictures.of_chart(chart))
-    st.caption("Lower is better: where the curve is flat at the left, the most confident predictions are hardly ever wrong.")
+    picture = pictures.of_chart(chart)
+    pictures.draw(picture)
+    words = "Lower is better: where the curve is flat at the left, the most confident predictions are hardly ever wrong."
+    exports.chart_menu(picture, f"risk and coverage {run} {arm}", words)
 
 
-def take_away(run: str, finished: str, arm: str, names: list[str], chart: Any | None) -> None:
-    """The calibrator as JSON, the picture, the data."""
+def take_away(run: str, finished: str, arm: str, names: list[str]) -> None:
+    """The calibrator as JSON, the data, the page."""
     rows = table(run, finished, "calibrator").set_index("arm")["json"]
     with st.container(horizontal=True):
         if arm in rows:
@@ -261,10 +264,9 @@ def take_away(run: str, finished: str, arm: str, names: list[str], chart: Any | 
                 key="calibrator-json", icon=":material/download:", on_click="ignore",
                 help="The calibrator's numbers, fitted on all items, and the formula that applies them.",
             )  # fmt: skip
-        if chart is not None:
-            exports.picture_button(chart, run, SLUG, "png")
-            exports.picture_button(chart, run, SLUG, "svg")
         exports.data_button(store, run, SLUG, "Data")
+        exports.page_button(store, run, SLUG, "Page")
+        exports.push_button(store, run, SLUG)
     if arm in rows:
         st.markdown("How the file's numbers make probabilities:")
         st.code(kept["formula"], language=None, wrap_lines=True)
@@ -277,14 +279,14 @@ def result(run: str, source: str) -> None:
     fitted = [name for name in titles if name in readings and name != BASE]
     facts = store.results(run).iloc[0]
     with st.container(border=True, key="reading"):
-        st.markdown(f"#### {readings[BASE]}")
+        st.markdown(f"#### {wording.plain(readings[BASE])}")
         arm = BASE
         if fitted:
             arm = st.segmented_control(
                 "Calibrator", fitted, default=fitted[0], required=True, format_func=titles.__getitem__, key="calibrator",
                 bind="query-params", label_visibility="collapsed", wrap=True,
             )  # fmt: skip
-            st.markdown(readings[arm])
+            st.markdown(wording.plain(readings[arm]))
         left = (
             f" {wording.count(int(facts['left_out']), 'item')} without a target among the model's classes left out."
             if facts["left_out"]
@@ -296,11 +298,12 @@ def result(run: str, source: str) -> None:
         )
     if "not_fitted" in store.table_names(run):
         for row in table(run, finished, "not_fitted").itertuples():
-            st.info(f"{titles[row.arm]} was left out: {row.reason}", icon=":material/block:")
+            st.info(f"{titles[row.arm]} was left out: {wording.plain(row.reason)}", icon=":material/block:")
     names = class_names(source, int(table(run, finished, "classes")["class"].max()) + 1)
     tabs = st.tabs(["Reliability", "Measures", "Classes", "Risk and coverage", "Take away"], key="part", bind="query-params")
     with tabs[0]:
-        chart = diagram(run, finished, arm, names) if tabs[0].open or tabs[4].open else None
+        if tabs[0].open:
+            diagram(run, finished, arm, names)
     with tabs[1]:
         measures_table(run, finished)
     with tabs[2]:
@@ -308,7 +311,7 @@ def result(run: str, source: str) -> None:
     with tabs[3]:
         risk(run, finished, arm)
     with tabs[4]:
-        take_away(run, finished, arm, names, chart)
+        take_away(run, finished, arm, names)
 
 
 # --- the page -----------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import streamlit as st
 
 from app import engine
 from core.charts import Axis, Key, lines, trajectory
-from pages import curves, pictures, visitor, wording
+from pages import curves, exports, pictures, visitor, wording
 
 POINTS = 4000  # of a curve, before it is smoothed
 PATH_POINTS = 20_000  # of a curve that is read off at another's steps
@@ -111,7 +111,9 @@ def draw_frame(frame: pd.DataFrame, name: str, x: str, log_x: bool, log_y: bool)
         frame = frame.assign(curve=label)
     across = Axis(x, "seconds since the start" if x == "seconds" else "step", log=log_x)
     up = Axis("value", name.replace("_", " "), log=log_y)
-    pictures.draw_live(lines(frame, across, up, colour="curve", dark=pictures.is_dark()))
+    chart = lines(frame, across, up, colour="curve", dark=pictures.is_dark())
+    pictures.draw_live(chart)
+    exports.chart_menu(pictures.of_chart(chart), f"{name} by {x}")
 
 
 # --- spectra and norms --------------------------------------------------------------------------------------------
@@ -185,8 +187,9 @@ def draw_spectra(named: dict[str, str]) -> None:
             chart = lines(frame, Axis("number", "Number of the singular value"), up, colour="step", keys=keys, facet="curve",
                           dark=pictures.is_dark())  # fmt: skip
             words = f"The singular values of “{name}”, largest first, at {len(steps)} of the recorded steps."
-        pictures.draw(pictures.of_chart(chart))
-        st.caption(words)
+        picture = pictures.of_chart(chart)
+        pictures.draw(picture)
+        exports.chart_menu(picture, f"spectrum of {name}", words)
     if left_out:
         st.caption(f"Matrices left out, not finite or of more than {LARGEST} rows and columns: {left_out}.")
 
@@ -258,8 +261,11 @@ def draw_portrait(named: dict[str, str]) -> None:
         frame, Axis("x", x.replace("_", " "), log=log_x), Axis("y", y.replace("_", " "), log=log_y), Axis("step", log=log_time),
         panel="curve", dark=pictures.is_dark(),
     )  # fmt: skip
-    pictures.draw(pictures.of_chart(chart))
-    st.caption("Where a path turns, one of the two goes on without the other. Each seed is a path.")
+    picture = pictures.of_chart(chart)
+    pictures.draw(picture)
+    exports.chart_menu(
+        picture, f"{y} against {x}", "Where a path turns, one of the two goes on without the other. Each seed is a path."
+    )
 
 
 # --- the page -----------------------------------------------------------------------------------------------------

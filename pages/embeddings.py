@@ -21,7 +21,7 @@ from core.charts import explorer as charts
 from core.charts import project
 from core.methods import registry
 from core.methods.base import ParameterError
-from pages import curves, explorer, following, pictures, snapshot_methods, visitor, wording
+from pages import curves, explorer, exports, following, pictures, snapshot_methods, visitor, wording
 
 SHOWN = 200  # rows of a table of items
 NEIGHBOURS = 12
@@ -322,11 +322,11 @@ def measures(source: Source) -> None:
     """How the features spread and group, in numbers."""
     run = tool_run("geometry", {"snapshot": source.name}, "measures", "Measure the features")
     if run:
-        show_measures(store.table(run, "measures"))
+        show_measures(store.table(run, "measures"), f"measures {run}")
 
 
-def show_measures(rows: pd.DataFrame) -> None:
-    """A table of measures as sentences."""
+def show_measures(rows: pd.DataFrame, name: str) -> None:
+    """A table of measures as sentences; its numbers can be taken away as files of that name."""
     percent = rows["unit"] == "%"
 
     def said(value: float, share: bool) -> str:
@@ -334,16 +334,17 @@ def show_measures(rows: pd.DataFrame) -> None:
 
     shown = pd.DataFrame(
         {
-            "measure": rows["title"],
+            "measure": rows["title"].map(wording.plain),
             "value": [said(value, share) for value, share in zip(rows["value"], percent, strict=True)],
             "95% interval": [
                 f"{said(low, share)} to {said(high, share)}" if np.isfinite(low) else ""
                 for low, high, share in zip(rows["low"], rows["high"], percent, strict=True)
             ],
-            "what it says": rows["meaning"],
+            "what it says": rows["meaning"].map(wording.plain),
         }
     )
     st.table(shown, border="horizontal", hide_index=True, alt="Measures with their values and what they say")
+    exports.table_menu(rows.drop(columns=["arm", "seed"]), name)
 
 
 def beside(source: Source, found: dict[str, str], mask: np.ndarray | None) -> None:
@@ -362,7 +363,9 @@ def beside(source: Source, found: dict[str, str], mask: np.ndarray | None) -> No
     colours += ["prediction", "correctness"] if {"prediction", "correctness"} <= set(source.columns) & set(other.columns) else []
     colours += [COMMON] if run else []
     by = (
-        st.segmented_control("Colour of both", colours, default=colours[0], required=True, key="both") if len(colours) > 1 else None
+        st.segmented_control("Colour of both", colours, default=colours[0], required=True, key="both", bind="query-params")
+        if len(colours) > 1
+        else None
     )
     left, right = st.columns(2)
     for side, part in ((left, source), (right, other)):
@@ -385,7 +388,7 @@ def beside(source: Source, found: dict[str, str], mask: np.ndarray | None) -> No
 
 def alike(run: str) -> None:
     """How alike two snapshots are, in numbers, and the neurons that match best."""
-    show_measures(store.table(run, "measures"))
+    show_measures(store.table(run, "measures"), f"likeness {run}")
     with st.expander("Neurons that match best", icon=":material/join_inner:"):
         pairs = store.table(run, "neurons").drop(columns=["arm", "seed"])
         names = {"first": "number in the first", "second": "number in the second"}
@@ -433,7 +436,7 @@ with view:
 with side:
     selection_panel(source, step, mask)
 if source.snapshot is not None:
-    tabs = st.tabs(["Measures", "Side by side", "Papers on these features"], key="part", bind="query-params")
+    tabs = st.tabs(["Measures", "Side by side", "Papers on these features", "Take away"], key="part", bind="query-params")
     with tabs[0]:
         measures(source)
     with tabs[1]:
@@ -441,3 +444,7 @@ if source.snapshot is not None:
             beside(source, found, mask)
     with tabs[2]:
         snapshot_methods.section(source.name)
+    with tabs[3], st.container(horizontal=True):
+        exports.data_button(store, source.name, snapshots.SLUG, "Data")
+        exports.page_button(store, source.name, snapshots.SLUG, "Page")
+        exports.push_button(store, source.name, snapshots.SLUG)

@@ -10,6 +10,7 @@ import time
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pandas as pd
 import streamlit as st
@@ -78,7 +79,7 @@ def arrive(method: Method, row: dict[str, Any] | None) -> None:
     """On arrival at a paper or a run, sets the controls to a run of one's own, else to the quick preset (or the one in the URL)."""
     if not has_arrived(method):
         return
-    if row is not None and row["origin"] == "own" and row["preset"] in method.presets:
+    if row is not None and row["origin"] != "reference" and row["preset"] in method.presets:
         controls.fill_from_run(method, row)
     else:
         asked = st.query_params.get("preset")
@@ -157,8 +158,10 @@ def what_is_shown(spec: Spec, run: str | None) -> str:
     """Where the result below is not that of the controls, what it is."""
     if run is None:
         return "Not run yet: press Run, and the first points appear within seconds."
-    if run == spec.run:
+    if run == spec.run and store.run(run)["origin"] != "imported":
         return ""
+    if store.run(run)["origin"] == "imported":
+        return "Below is a result that was imported; press Run for one of your own."
     if store.run(run)["origin"] == "reference":
         return "Below is the reference result that ships with the app; press Run for one of your own."
     return "Below is a result of an earlier version of this paper's file; press Run for a new one."
@@ -203,7 +206,7 @@ def status_line(run: str, progress: Progress) -> None:
     else:
         seeds = wording.count(len(row["spec"]["seeds"]), "seed")
         took = f"{wording.duration(progress.seconds)} on {row['device']}"
-        origin = ["reference result"] if row["origin"] == "reference" else []
+        origin = {"reference": ["reference result"], "imported": ["imported"]}.get(row["origin"], [])
         given = inputs.described(store, row["spec"].get("inputs"))
         facts = (*origin, *filter(None, [given]), f"{row['preset']} preset", seeds, took, f"{row['created']:%-d %b %Y, %H:%M} UTC")
         chips = wording.standing(progress.status, store.verdicts(run)["verdict"])
@@ -218,17 +221,12 @@ def draw_pictures(method: Method, run: str | None, status: str | None) -> None:
         if not tab.open:
             continue
         with tab:
-            slide = None
             if run is None:
-                caption = blank("Press Run to draw this picture", view)
+                st.caption(blank("Press Run to draw this picture", view))
             elif status in wording.ACTIVE:
-                caption = live_picture(method, run, view)
+                st.caption(live_picture(method, run, view))
             else:
-                caption, slide = ended_picture(method, run, number)
-            with st.container(horizontal=True, vertical_alignment="top"):
-                st.caption(caption, width="stretch")
-                if slide:
-                    pins.button(slide)
+                ended_picture(method, run, number)
 
 
 def blank(words: str, view: View) -> str:
@@ -243,19 +241,23 @@ def frame_title(view: View) -> str:
     return (view.frame if isinstance(view, Points) else "step").replace("_", " ").capitalize()
 
 
-def ended_picture(method: Method, run: str, number: int) -> tuple[str, PictureSlide | None]:
-    """Draws a view; returns its caption, and the slide that it can become where there was something to draw."""
-    view, name = method.views[number], f"frame/{run}/{number}"
-    frame = st.session_state.get(name)
-    picture = pictures.of_ended_view(run, store.run(run)["finished"], method.slug, number, frame=frame)
-    if picture is None:
-        return blank("This result keeps no data for this picture; a run of your own does", view), None
-    with st.container(key="picture"):
-        pictures.draw(picture)
+def ended_picture(method: Method, run: str, number: int) -> None:
+    """Draws a view with its slider and its caption, and what of it can be taken away."""
+    view, place, below = method.views[number], st.container(), st.container()
     frames = report.frames(store, run, view)
-    if len(frames) > 1:
-        frame = st.select_slider(frame_title(view), frames, value=frames[-1], key=name)
-    return view.caption, PictureSlide(run, number, frame)
+    with below:
+        frame = None
+        if len(frames) > 1:
+            frame = st.select_slider(frame_title(view), frames, value=frames[-1], key=f"frame-{number}", bind="query-params")
+    picture = pictures.of_ended_view(run, store.run(run)["finished"], method.slug, number, frame=frame)
+    with place:
+        if picture is None:
+            st.caption(blank("This result keeps no data for this picture; a run of your own does", view))
+            return
+        with st.container(key="picture"):
+            pictures.draw(picture)
+    slide = PictureSlide(run, number, frame)
+    exports.chart_menu(picture, f"{method.slug} {run} {number + 1}", view.caption, slide)
 
 
 def live_picture(method: Method, run: str, view: View) -> str:
@@ -283,6 +285,7 @@ def first_curves(run: str) -> list[str]:
 def draw_claims(method: Method, run: str | None, status: str | None) -> None:
     """Every claim, with its verdict where the run has ended."""
     verdicts = store.verdicts(run) if run else pd.DataFrame()
+    imported = run is not None and store.run(run)["origin"] == "imported"
     st.markdown("**Claims, at this scale**")
     found = {row["claim"]: row for row in verdicts.to_dict("records")}
     for claim in method.claims:
@@ -291,19 +294,19 @@ def draw_claims(method: Method, run: str | None, status: str | None) -> None:
             waiting = ":gray-badge[after the run]" if status in wording.ACTIVE else ":gray-badge[not run yet]"
             st.markdown(f"{wording.badge(verdict['verdict']) if verdict else waiting} {claim.text}")
             if run and verdict:
-                draw_verdict(verdict, VerdictSlide(run, claim.id))
+                draw_verdict(verdict, VerdictSlide(run, claim.id), imported)
     if any(math.isfinite(verdict["effect"]) for verdict in found.values()):
         st.caption("Thin line: no effect. Thick line: the smallest effect that counts. Dot and bar: effect with its 95% interval.")
 
 
-def draw_verdict(verdict: dict[str, Any], slide: VerdictSlide) -> None:
+def draw_verdict(verdict: dict[str, Any], slide: VerdictSlide, imported: bool) -> None:
     """The effect in words and as a picture, and the figures behind it; to be pinned as `slide`."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(wording.effect(verdict), width="stretch")
         pins.button(slide)
     if math.isfinite(verdict["effect"]):
         pictures.draw(pictures.of_verdict(verdict))
-    st.caption(verdict["detail"])
+    st.caption(wording.plain(verdict["detail"]) if imported else verdict["detail"])
 
 
 def draw_cells(progress: Progress) -> None:
@@ -342,7 +345,7 @@ def heading(method: Method) -> None:
 def about(method: Method, spec: Spec | None, run: str | None) -> None:
     """What unfolds on demand."""
     paper, claims, source, command, export = st.tabs(
-        ["The paper", "What it reports", "Source file", "Command line", "Export and link"]
+        ["The paper", "What it reports", "Source file", "Command line", "Export and link"], key="about", bind="query-params"
     )
     paper.markdown(DISPLAY_EQUATION.sub(r"\n$$\n\1\n$$\n", method.text), width=880)
     with claims:
@@ -363,14 +366,11 @@ def take_away(method: Method, run: str | None) -> None:
     with st.container(horizontal=True):
         exports.data_button(store, run, method.slug, "Data")
         exports.page_button(store, run, method.slug, "Page")
-        view = next((view for view in method.views if view.title == st.session_state.get("view")), method.views[0])
-        chart = report.figure(store, run, view, method=method)
-        if chart is not None:
-            exports.picture_button(chart, run, method.slug, "png")
-            exports.picture_button(chart, run, method.slug, "svg")
+        exports.push_button(store, run, method.slug)
     share(run)
-    st.markdown("Link to this run:")
-    st.code(f"{st.context.url.split('?')[0]}?paper={method.slug}&run={run}", language=None, wrap_lines=True)
+    st.markdown("Link to what is shown:")
+    shown = {name: st.query_params.get_all(name) for name in st.query_params} | {"paper": [method.slug], "run": [run]}
+    st.code(f"{st.context.url.split('?')[0]}?{urlencode(shown, doseq=True)}", language=None, wrap_lines=True)
 
 
 def share(run: str) -> None:

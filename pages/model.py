@@ -47,7 +47,7 @@ def model_page(name: str, revision: str) -> None:
         st.warning(wording.plain(info.obstacle), icon=":material/block:")
     elif get(info):
         snapshot_form.section(info)
-    layers, files, card, configuration = st.tabs(["Layers", "Files", "Card", "Configuration"], key="about", on_change="rerun")
+    layers, files, card, configuration = st.tabs(["Layers", "Files", "Card", "Configuration"], key="about", bind="query-params")
     for tab, show in ((layers, show_layers), (files, show_files), (card, show_card), (configuration, show_configuration)):
         if tab.open:
             with tab:

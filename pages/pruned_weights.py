@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -10,11 +11,10 @@ import streamlit as st
 from app import engine
 from core import exported
 from core.engine import Spec
-from core.hub import HubError
-from core.hub.push import TOKENS, has_own_token, push
+from core.hub.push import push
 from core.methods import registry
 from core.methods.base import ParameterError
-from pages import following, wording
+from pages import following, pushing, wording
 
 SLUG = "pruned-weights"
 
@@ -33,9 +33,13 @@ def section(row: dict[str, Any], present: list[str], sweep: pd.DataFrame) -> Non
         "**The pruned model**: safetensors with exact zeros, configuration and tokeniser, and a card with the measurements."
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        criterion = st.selectbox("Criterion", present, format_func=titles.__getitem__, key="take-criterion", width=240)
+        criterion = st.selectbox(
+            "Criterion", present, format_func=titles.__getitem__, key="take-criterion", bind="query-params", width=240
+        )
         sparsities = sorted(int(percent) for percent in sweep["sparsity"].unique() if percent > 0)
-        sparsity = st.selectbox("Sparsity (%)", sparsities, index=len(sparsities) - 1, key="take-sparsity", width=160)
+        sparsity = st.selectbox(
+            "Sparsity (%)", sparsities, index=len(sparsities) - 1, key="take-sparsity", bind="query-params", width=160
+        )
     spec = _spec(row, criterion, sparsity)
     if spec is None:
         return
@@ -80,26 +84,7 @@ def _ready(run: str, folder: Any, name: str) -> None:
     with st.container(horizontal=True):
         st.link_button("Download (zip)", f"exported/{run}", icon=":material/download:", type="primary")
         if st.button("Push to the Hub", icon=":material/cloud_upload:", key="push"):
-            _ask_before_pushing(folder, name)
+            words = "This makes a new model repository with the files and the card. A repository that exists is never changed."
+            pushing.ask(words, name, partial(push, folder))
     with st.expander("Model card"):
         st.code((folder / "README.md").read_text(encoding="utf-8"), language="markdown", wrap_lines=True)
-
-
-@st.dialog("Push to the Hub?", width="medium")
-def _ask_before_pushing(folder: Any, name: str) -> None:
-    """Asks where to, whether everybody may see it, and for a token, which is used once and kept nowhere."""
-    st.markdown("This makes a new model repository with the files and the card. A repository that exists is never changed.")
-    with st.form("push-form", border=False):
-        repository = st.text_input("Repository", placeholder=f"your-name/{name}", help="owner/name")
-        words = "The token in HF_TOKEN is used where this is empty." if has_own_token() else f"One that may write, from {TOKENS}."
-        token = st.text_input("Token", type="password", autocomplete="off", help=f"{words} It is used once, and kept nowhere.")
-        public = st.toggle("Everybody may see it", value=False)
-        pressed = st.form_submit_button("Push", type="primary", icon=":material/cloud_upload:")
-    if pressed:
-        try:
-            with st.spinner("Sending the files to the Hub"):
-                address = push(folder, repository.strip(), token, private=not public)
-        except HubError as error:
-            st.error(str(error), icon=":material/error:")
-        else:
-            st.success(f"It is at [{wording.plain(address)}]({address}).", icon=":material/check:")

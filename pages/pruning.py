@@ -17,7 +17,7 @@ from core.engine import Progress, Spec
 from core.methods import registry
 from core.methods.base import ParameterError
 from core.stories import PictureSlide
-from pages import exports, following, pictures, pins, pruned_weights, snapshot_methods, visitor, wording
+from pages import exports, following, pictures, pruned_weights, snapshot_methods, visitor, wording
 
 SLUG = "pruning"
 DENSE, MAGNITUDE, SAMPLE = "dense", "magnitude-global", "sample of all layers"
@@ -202,14 +202,17 @@ def costs(run: str) -> None:
             st.metric("Measured on", f"{int(row['measured']):,}", help=what)
     views = {view.title: view for view in tool.views}
     name = st.segmented_control(
-        "Picture", list(views), default=tool.views[0].title, required=True, label_visibility="collapsed", key="cost"
-    )
+        "Picture", list(views), default=tool.views[0].title, required=True, label_visibility="collapsed", key="cost",
+        bind="query-params",
+    )  # fmt: skip
     chart = report.figure(store, run, views[name], method=tool, dark=pictures.is_dark())
+    picture = None if chart is None else pictures.of_chart(chart)
     with st.container(key="picture"):
-        pictures.draw(pictures.of_words("Nothing was recorded for this picture") if chart is None else pictures.of_chart(chart))
-    st.caption(views[name].caption)
-    if chart is not None:
-        pins.button(PictureSlide(run, [*views].index(name)))
+        pictures.draw(picture or pictures.of_words("Nothing was recorded for this picture"))
+    if picture is None:
+        st.caption(views[name].caption)
+    else:
+        exports.chart_menu(picture, f"pruning {run} {name.lower()}", views[name].caption, PictureSlide(run, [*views].index(name)))
 
 
 def percent(value: float | None) -> str:
@@ -225,24 +228,30 @@ def choose_sparsity(sweep: pd.DataFrame, name: str) -> int:
     found = sorted(int(percent) for percent in sweep["sparsity"].unique() if percent > 0)
     if len(found) == 1:
         return found[0]
-    return st.select_slider("Sparsity", found, value=found[-1], format_func=lambda percent: f"{percent}%", key=f"{name}-sparsity")
+    return st.select_slider(
+        "Sparsity", found, value=found[-1], format_func=lambda percent: f"{percent}%", key=f"{name}-sparsity", bind="query-params"
+    )
 
 
 def choose_criterion(present: list[str], name: str) -> str:
     """One of the criteria that were run."""
     return st.segmented_control(
-        "Criterion", present, default=present[0], format_func=titles.__getitem__, required=True, key=f"{name}-criterion"
-    )
+        "Criterion", present, default=present[0], format_func=titles.__getitem__, required=True, key=f"{name}-criterion",
+        bind="query-params",
+    )  # fmt: skip
 
 
 def masks(run: str, layers: pd.DataFrame, sweep: pd.DataFrame, present: list[str]) -> None:
     """The masks of one layer as pictures, a criterion each."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         sizes = (layers["outputs"] * layers["inputs"]).groupby(layers["layer"], sort=False).first()
-        layer = st.selectbox("Layer", list(sizes.index), index=int(sizes.argmax()), key="mask-layer", width=380)
+        layer = st.selectbox(
+            "Layer", list(sizes.index), index=int(sizes.argmax()), key="mask-layer", bind="query-params", width=380
+        )
         chosen = st.pills(
-            "Criteria", present, default=present[:2], selection_mode="multi", format_func=titles.__getitem__, key="mask-criteria"
-        )[:PICTURED]
+            "Criteria", present, default=present[:2], selection_mode="multi", format_func=titles.__getitem__, key="mask-criteria",
+            bind="query-params",
+        )[:PICTURED]  # fmt: skip
         sparsity = choose_sparsity(sweep, "mask")
     arrays = store.arrays(run, "matrix", layer, step=sparsity).set_index("arm")["array"]
     rows = layers[(layers["layer"] == layer) & (layers["sparsity"] == sparsity)].set_index("arm")
@@ -261,15 +270,16 @@ def masks(run: str, layers: pd.DataFrame, sweep: pd.DataFrame, present: list[str
         frame, value_title="Surviving share", limits=(0.0, 1.0), format=".0%", x_title=f"Input{block}", y_title=f"Output{block}",
         dark=pictures.is_dark(), description=f"Masks of {layer} at {sparsity}% sparsity",
     )  # fmt: skip
+    picture = pictures.of_chart(chart)
     with st.container(key="masks"):
-        pictures.draw(pictures.of_chart(chart))
+        pictures.draw(picture)
     size = f"{int(shape['outputs']):,} outputs × {int(shape['inputs']):,} inputs"
     grid = f"{first.shape[0]} × {first.shape[1]}"
     cells = "each cell is one weight" if whole else f"each of {grid} cells is the share left of its block"
-    st.caption(f"{size}; {cells}.")
+    exports.chart_menu(picture, f"masks {run} {layer} {sparsity}", f"{size}; {cells}.")
 
 
-def by_layer(layers: pd.DataFrame, sweep: pd.DataFrame, present: list[str]) -> None:
+def by_layer(run: str, layers: pd.DataFrame, sweep: pd.DataFrame, present: list[str]) -> None:
     """How much of each layer went."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         criterion = choose_criterion(present, "layers")
@@ -282,8 +292,10 @@ def by_layer(layers: pd.DataFrame, sweep: pd.DataFrame, present: list[str]) -> N
         rows, Axis("left", "weights left (%)", format=".1f"), x="layer", x_keys=names, colour="arm", keys=keys,
         dark=pictures.is_dark(), description=f"Share left of each layer by {titles[criterion]}",
     )  # fmt: skip
+    picture = pictures.of_chart(chart)
     with st.container(height=560 if len(rows) > LAYERS else "content", border=False, key="layers"):
-        pictures.draw(pictures.of_chart(chart))
+        pictures.draw(picture)
+    exports.chart_menu(picture, f"layers {run} {criterion} {sparsity}")
 
 
 def overlaps(run: str, sweep: pd.DataFrame, present: list[str]) -> None:
@@ -293,10 +305,11 @@ def overlaps(run: str, sweep: pd.DataFrame, present: list[str]) -> None:
     arms = [arm for arm in present if arm in found.index]
     table = pd.DataFrame({arm: [jaccard(found[arm], found[other]) for other in arms] for arm in arms}, index=arms)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        first = st.selectbox("One mask", arms, format_func=titles.__getitem__, key="overlap-first", width=240)
+        first = st.selectbox("One mask", arms, format_func=titles.__getitem__, key="overlap-first", bind="query-params", width=240)
         second = st.selectbox(
-            "Another", arms, index=min(1, len(arms) - 1), format_func=titles.__getitem__, key="overlap-second", width=240
-        )
+            "Another", arms, index=min(1, len(arms) - 1), format_func=titles.__getitem__, key="overlap-second",
+            bind="query-params", width=240,
+        )  # fmt: skip
         kept = [found[arm].mean() for arm in (first, second)]
         chance = kept[0] * kept[1] / (kept[0] + kept[1] - kept[0] * kept[1])
         st.metric("Overlap", f"{table.loc[second, first]:.1%}", help="Kept by both, of what either keeps (Jaccard).")
@@ -314,7 +327,7 @@ def jaccard(first: Any, second: Any) -> float:
     return float((first & second).sum() / either) if either else float("nan")
 
 
-def by_class(classes: pd.DataFrame, sweep: pd.DataFrame, present: list[str]) -> None:
+def by_class(run: str, classes: pd.DataFrame, sweep: pd.DataFrame, present: list[str]) -> None:
     """Accuracy of each class before and after."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         criterion = choose_criterion(present, "classes")
@@ -328,10 +341,12 @@ def by_class(classes: pd.DataFrame, sweep: pd.DataFrame, present: list[str]) -> 
         x="class", x_keys=names, colour="which", keys=keys,
         dark=pictures.is_dark(), description="Accuracy by class before and after pruning",
     )  # fmt: skip
+    picture = pictures.of_chart(chart)
     with st.container(height=560 if len(names) > LAYERS else "content", border=False, key="classes"):
-        pictures.draw(pictures.of_chart(chart))
+        pictures.draw(picture)
     least, most = before["items"].min(), before["items"].max()
-    st.caption(f"{least} to {most} items a class: differences of a few points are chance.")
+    words = f"{least} to {most} items a class: differences of a few points are chance."
+    exports.chart_menu(picture, f"classes {run} {criterion} {sparsity}", words)
 
 
 def result(row: dict[str, Any]) -> None:
@@ -353,7 +368,7 @@ def result(row: dict[str, Any]) -> None:
             masks(run, layers, sweep, present)
     if layer_tab.open:
         with layer_tab:
-            by_layer(layers, sweep, present)
+            by_layer(run, layers, sweep, present)
     if overlap_tab.open:
         with overlap_tab:
             overlaps(run, sweep, present)
@@ -363,7 +378,7 @@ def result(row: dict[str, Any]) -> None:
             if classes.empty:
                 st.info("There are no classes: the model predicts tokens, or the data have no labels.", icon=":material/label_off:")
             else:
-                by_class(classes, sweep, present)
+                by_class(run, classes, sweep, present)
     if away_tab.open:
         with away_tab:
             pruned_weights.section(row, present, sweep)
@@ -371,6 +386,7 @@ def result(row: dict[str, Any]) -> None:
             with st.container(horizontal=True):
                 exports.data_button(store, run, SLUG, "Data")
                 exports.page_button(store, run, SLUG, "Page")
+                exports.push_button(store, run, SLUG)
     if methods_tab.open:
         with methods_tab:
             papers(row)

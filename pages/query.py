@@ -5,7 +5,7 @@ import streamlit as st
 
 from app import engine
 from core.store.query import EXAMPLES, QueryError
-from pages import visitor, wording
+from pages import exports, visitor, wording
 
 ROWS = 1000
 store = engine().store
@@ -27,16 +27,8 @@ def show(statement: str) -> None:
         return
     rows = answer.rows
     said = f"The first {ROWS:,} rows" if answer.cut else f"{len(rows):,} row{'s' * (len(rows) != 1)}"
-    st.caption(f"{said} in {answer.seconds:.2f} s.")
     st.dataframe(rows, hide_index=True, width="stretch")
-    st.download_button(
-        "Save as CSV",
-        lambda: rows.to_csv(index=False).encode(),
-        "answer.csv",
-        "text/csv",
-        icon=":material/download:",
-        on_click="ignore",
-    )
+    exports.table_menu(rows, "answer", f"{said} in {answer.seconds:.2f} s.")
 
 
 st.title("Ask the store", anchor=False)
@@ -53,6 +45,7 @@ with right:
                 st.dataframe(columns[["column", "type"]], hide_index=True, width="stretch")
 with left:
     example = st.selectbox("Example", list(EXAMPLES), key="example", bind="query-params")
-    statement = st.text_area("Statement", EXAMPLES[example], height=180, key=f"statement/{example}")
-    if st.button("Ask", type="primary", icon=":material/play_arrow:") or statement == EXAMPLES[example]:
-        show(statement)
+    number = list(EXAMPLES).index(example) + 1  # a changed statement is in the link, and another example begins with its own
+    statement = st.text_area("Statement", EXAMPLES[example], height=180, key=f"statement-{number}", bind="query-params")
+    st.button("Ask", type="primary", icon=":material/play_arrow:")
+    show(statement)

@@ -7,8 +7,11 @@ import pandas as pd
 import streamlit as st
 
 from app import engine
+from core import imported
 from core.charts import Axis, lines
+from core.data.uploads import UploadError
 from core.methods import registry
+from core.store import RunIsHere, StoreError
 from pages import curves, exports, following, inputs, pictures, visitor, wording
 
 PAGE_LENGTH = 20
@@ -36,8 +39,9 @@ def row(run: Any) -> None:
         with st.container(width=520, gap="xsmall"):
             heading(run)
             what = "own script" if run.slug == curves.OWN else f"{run.preset} preset"
-            what = f"reference result · {what}" if run.origin == "reference" else what
+            what = {"reference": "reference result · ", "imported": "imported · "}.get(run.origin, "") + what
             facts = f"{what} · {run.created:%-d %b %Y, %H:%M} UTC · {run.run}"
+            facts = wording.plain(facts) if run.origin == "imported" else facts
             st.caption(facts if pd.isna(run.seconds) else f"{facts} · {wording.duration(run.seconds)} on {run.device}")
         with st.container(width=260):
             if run.status in wording.ACTIVE and run.slug != curves.OWN:
@@ -98,7 +102,7 @@ def actions(run: Any) -> None:
     )
     exports.data_button(store, run.run, run.slug, "Export")
     if (
-        run.origin == "own"
+        run.origin != "reference"
         and following.may_end(run.run)
         and st.button("Delete", icon=":material/delete:", key=f"delete-{run.run}")
     ):
@@ -140,15 +144,46 @@ def comparison(runs: pd.DataFrame) -> None:
             )
             frame = frame[frame["series"] == part]
     chart = lines(frame, Axis("step"), Axis("value", name.replace("_", " ")), colour="run", facet="arm", dark=pictures.is_dark())
+    picture = pictures.of_chart(chart)
     with st.container(key="comparison"):
-        pictures.draw(pictures.of_chart(chart))
+        pictures.draw(picture)
+    exports.chart_menu(picture, f"comparison of {name}")
     st.page_link(
         "dynamics.py", label="Look closer: smoothing, spectra, phase portraits", icon=":material/timeline:",
         query_params={"compare": list(named)},
     )  # fmt: skip
 
 
-st.title("Runs", anchor=False)
+def importing() -> None:
+    """A run that was exported elsewhere: chosen, checked, and brought in; one that is here is replaced only where that is asked."""
+    with st.popover("Import", icon=":material/upload:", key="import"):
+        st.markdown("A run that was exported here or elsewhere, as one zip file. It is marked as imported.")
+        replace = st.toggle("Replace a run that is here", key="import-replace")
+        file = st.file_uploader("Zip file", type="zip", key=f"import-{st.session_state.get('imports', 0)}")
+        if file is None:
+            return
+        try:
+            with st.spinner("Checking the file …"):
+                export = imported.read_zip(file.name, file.getvalue())
+            with store.writing() as writer:
+                writer.bring_in(export.tables, replace and following.may_end(export.run))
+                if visitor.name():
+                    writer.add_owner(export.run, visitor.name())
+        except RunIsHere as error:
+            st.warning(f"{error} Turn on “Replace a run that is here” to put this one in its place.", icon=":material/block:")
+        except (UploadError, StoreError) as error:
+            st.warning(wording.plain(str(error)), icon=":material/block:")
+        else:
+            st.session_state["imports"] = st.session_state.get("imports", 0) + 1  # an uploader that is empty
+            st.session_state["imported"] = export.run
+            st.rerun()
+
+
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.title("Runs", anchor=False, width="stretch")
+    importing()
+if arrived := st.session_state.pop("imported", None):
+    st.toast(f"Run {arrived} is here.", icon=":material/check:")
 everything = store.runs(**visitor.sees())
 if everything.empty:
     st.markdown("Nothing has run yet. Choose a paper in the gallery and press Run; what it records is kept here.")

@@ -8,11 +8,12 @@
 
 It answers searches (/api/models with its filters), what is in a repository (info, tree), and files: small ones itself, those of
 LFS by redirecting to a signed address of its content store, which knows ranges. A repository has one commit; further revisions (a
-branch such as refs/convert/parquet) are added by name with files of their own.
+branch such as refs/convert/parquet) are added by name with files of their own. It takes pushes, too: a new repository, and files.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -118,6 +119,9 @@ class HubServer:
             def do_GET(self) -> None:
                 hub.answer(self)
 
+            def do_POST(self) -> None:
+                hub.take(self)
+
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
@@ -181,6 +185,33 @@ class HubServer:
         else:
             kind = parts.pop(0) if parts[0] == "datasets" else "models"
             self._file(request, kind, "/".join(parts[:2]), parts[3:], token, fault)
+
+    def take(self, request: BaseHTTPRequestHandler) -> None:
+        """What huggingface_hub asks for when it makes a repository and sends it files, in the commit itself."""
+        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        parts = unquote(urlsplit(request.path).path).strip("/").split("/")
+        self.requests.append(f"POST {'/'.join(parts)}")
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if parts[-1] == "validate-yaml":
+            return send(request, 200, {"errors": [], "warnings": []})
+        if not token or token in self.refused:
+            return send(request, 401, {"error": "Invalid credentials"}, {"X-Error-Message": "Invalid credentials"})
+        if parts == ["api", "repos", "create"]:
+            asked = json.loads(body)
+            name = f"{asked['organization']}/{asked['name']}"
+            kind = f"{asked.get('type', 'model')}s"
+            if (kind, name) in self.repositories:
+                return send(request, 409, {"error": "You already created this repository"})
+            self.add(name, {}, kind=kind, private=bool(asked.get("private")) or asked.get("visibility") == "private")
+            return send(request, 200, {"url": f"{self.url}/{'datasets/' if kind == 'datasets' else ''}{name}"})
+        files = self.repositories[parts[1], "/".join(parts[2:4])].revisions["main"]
+        if parts[4] == "preupload":
+            asked = [file["path"] for file in json.loads(body)["files"]]
+            return send(request, 200, {"files": [{"path": path, "uploadMode": "regular", "shouldIgnore": False} for path in asked]})
+        for line in map(json.loads, body.splitlines()):
+            if line["key"] == "file":
+                files[line["value"]["path"]] = base64.b64decode(line["value"]["content"])
+        return send(request, 200, {"commitUrl": f"{self.url}/{'/'.join(parts[1:4])}/commit/1", "commitOid": "1", "success": True})
 
     def _fault(self, path: str) -> Fault | None:
         for name, waiting in self.faults.items():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,23 @@ def test_runs_lists_and_export_writes(finished, store, tmp_path):
     assert json.loads((tmp_path / "out" / "results.json").read_text())["run"] == finished["run"]
 
 
+def test_a_run_is_imported_elsewhere_from_a_folder_or_a_zip(finished, store, tmp_path):
+    core("export", finished["run"], "--out", str(tmp_path / "out"), store=store)
+    done = core("import", str(tmp_path / "out"), store=tmp_path / "other.duckdb")
+    assert done.returncode == 0, done.stderr
+    assert f"faults, preset smoke, is here as run {finished['run']}." in done.stdout
+    shown = core("run", "faults", "--preset", "smoke", "--set", "steps=5", "--json", store=tmp_path / "other.duckdb")
+    assert json.loads(shown.stdout)["results"] == finished["results"]
+    archive = shutil.make_archive(str(tmp_path / "run"), "zip", tmp_path / "out")
+    again = core("import", archive, store=tmp_path / "other.duckdb")
+    assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+    assert "is here already. --replace puts this one in its place" in again.stderr
+    again = core("import", archive, "--replace", "--json", store=tmp_path / "other.duckdb")
+    assert json.loads(again.stdout)["run"] == finished["run"]
+    nothing = core("import", str(tmp_path / "nothing.zip"), store=tmp_path / "other.duckdb")
+    assert (nothing.returncode, nothing.stderr.count("\n")) == (2, 1)
+
+
 def test_a_failed_cell_gives_exit_code_1_and_says_why(store):
     failed = core("run", "faults", "--preset", "smoke", "--arms", "base,raises", "--seeds", "1", "--json", store=store)
     assert failed.returncode == 1
@@ -131,7 +149,7 @@ def test_an_unknown_run_and_a_damaged_store_have_one_line_each(store, tmp_path):
     assert "is damaged or no DuckDB file" in done.stderr
 
 
-@pytest.mark.parametrize("words", [[], ["list"], ["show"], ["run"], ["runs"], ["export"]])
+@pytest.mark.parametrize("words", [[], ["list"], ["show"], ["run"], ["runs"], ["export"], ["import"]])
 def test_every_command_has_help(words):
     done = core(*words, "--help")
     assert done.returncode == 0

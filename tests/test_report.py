@@ -265,6 +265,27 @@ def test_panels_wrap_at_the_asked_width(store):
     assert tall.height > 2.5 * wide.height and wide.width > 2.5 * tall.width
 
 
+def test_what_a_chart_draws_is_in_the_words_of_its_axes(store):
+    frame = report.drawn(draw(store, Lines(title="Loss", caption="", y="loss", y_title="Test loss", log_y=True)).to_dict())
+    assert list(frame)[:3] == ["key", "Step", "Test loss"] and "piece" not in frame and "panel" not in frame
+    curve = frame[frame["key"] == "Dense network"]
+    recorded = store.curves(RUN, "loss").query("arm == 'dense'").groupby("step")["value"]
+    means = np.exp(recorded.apply(lambda values: np.log(values).mean()))
+    assert curve.set_index("Step")["Test loss"].to_dict() == pytest.approx(means.to_dict(), rel=1e-6)
+    assert set(curve["n"]) == {3}
+
+
+def test_panels_and_marks_are_told_apart_in_what_a_chart_draws(store):
+    by_arm = report.drawn(draw(store, Lines(title="Loss", caption="", y="loss", facet="arm")).to_dict())
+    assert set(by_arm["panel"]) == {"Dense network", "Winning ticket", "New weights"}
+    ruled = report.drawn(draw(store, Lines(title="Loss", caption="", y="loss", rule="dense")).to_dict())
+    assert {"rect, rule, text", "area, line, point"} == set(ruled["drawn as"])
+    cells = report.drawn(draw(store, Heatmap(title="Mask", caption="", matrix="mask", where={"step": 2})).to_dict())
+    assert {"row", "column", "value"} <= set(cells) and cells["panel"].str.startswith("Winning ticket").any()
+    for frame in (by_arm, ruled, cells):
+        frame.to_parquet(io.BytesIO())
+
+
 @pytest.fixture
 def page(store, monkeypatch) -> str:
     monkeypatch.setattr(registry, "declared", lambda slug: METHOD)

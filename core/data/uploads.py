@@ -103,7 +103,7 @@ def read_upload(name: str, content: bytes, limits: Limits | None = None) -> Uplo
     if not content:
         raise UploadError(f"{name} is empty. Choose a file with data.")
     if len(content) > limits.upload_bytes:
-        raise UploadError(f"{name} has {_size(len(content))}; at most {_size(limits.upload_bytes)} can be uploaded.")
+        raise UploadError(f"{name} has {size(len(content))}; at most {size(limits.upload_bytes)} can be uploaded.")
     if content[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         table, kind, classes = _from_zip(name, content, limits)
     elif content[:4] == b"PAR1":
@@ -153,7 +153,7 @@ def _from_zip(name: str, content: bytes, limits: Limits) -> tuple[pa.Table, Kind
         files: list[bytes] = []
         total = 0
         for member in members:
-            files.append(_unpacked(name, archive, member, limits.unpacked_bytes - total, limits))
+            files.append(unpacked(name, archive, member, limits.unpacked_bytes - total, limits))
             total += len(files[-1])
             _expect_image(name, member.filename, files[-1], limits)
     labels, classes = as_labels(folders)
@@ -171,28 +171,34 @@ def _members(name: str, archive: zipfile.ZipFile, limits: Limits) -> list[zipfil
     if not members:
         raise UploadError(f"{name} has no files. Put images into it, in a folder a class.")
     for member in members:
-        path = PurePosixPath(member.filename.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", member.filename) or "\0" in member.orig_filename:
-            raise UploadError(f"{name} has a file with the path {_shown(member.filename)}, which leads out of it. Pack it anew.")
-        if (member.external_attr >> 16) & 0o170000 == 0o120000:
-            raise UploadError(f"{name} has a link, {_shown(member.filename)}. Pack the file itself.")
-        if member.flag_bits & 1:
-            raise UploadError(f"{name} is encrypted. Pack it without a password.")
+        path = check_path(name, member)
         if path.suffix.lower() in ARCHIVES:
-            raise UploadError(f"{name} has an archive in it, {_shown(member.filename)}. Unpack that first.")
+            raise UploadError(f"{name} has an archive in it, {shown(member.filename)}. Unpack that first.")
         if path.suffix.lower() not in IMAGES:
             allowed = ", ".join(IMAGES)
-            raise UploadError(f"{name} has a file that is no image, {_shown(member.filename)}. A zip may hold {allowed}.")
+            raise UploadError(f"{name} has a file that is no image, {shown(member.filename)}. A zip may hold {allowed}.")
         if member.file_size > max(BLANK, limits.ratio * member.compress_size):
             raise UploadError(
-                f"{_shown(member.filename)} in {name} unpacks to more than {limits.ratio:g} times its size: a zip bomb."
+                f"{shown(member.filename)} in {name} unpacks to more than {limits.ratio:g} times its size: a zip bomb."
             )
     total = sum(member.file_size for member in members)
     if total > limits.unpacked_bytes:
-        raise UploadError(f"{name} unpacks to {_size(total)}; at most {_size(limits.unpacked_bytes)} are taken.")
+        raise UploadError(f"{name} unpacks to {size(total)}; at most {size(limits.unpacked_bytes)} are taken.")
     if len(members) > limits.rows:
         raise UploadError(f"{name} has {len(members):,} images; at most {limits.rows:,} are taken.")
     return sorted(members, key=lambda member: member.filename)
+
+
+def check_path(name: str, member: zipfile.ZipInfo) -> PurePosixPath:
+    """The path of a member. Raises: UploadError where it leads out of the archive, is a link, or cannot be read."""
+    path = PurePosixPath(member.filename.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", member.filename) or "\0" in member.orig_filename:
+        raise UploadError(f"{name} has a file with the path {shown(member.filename)}, which leads out of it. Pack it anew.")
+    if (member.external_attr >> 16) & 0o170000 == 0o120000:
+        raise UploadError(f"{name} has a link, {shown(member.filename)}. Pack the file itself.")
+    if member.flag_bits & 1:
+        raise UploadError(f"{name} is encrypted. Pack it without a password.")
+    return path
 
 
 def _classes(name: str, members: Sequence[zipfile.ZipInfo]) -> list[str]:
@@ -205,7 +211,7 @@ def _classes(name: str, members: Sequence[zipfile.ZipInfo]) -> list[str]:
     return [folder.name for folder in folders]
 
 
-def _unpacked(name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, left: int, limits: Limits) -> bytes:
+def unpacked(name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, left: int, limits: Limits) -> bytes:
     """The bytes of a member, no more of them than there may be: what a zip says of itself need not be true."""
     most = min(left, int(max(BLANK, limits.ratio * member.compress_size)))
     parts: list[bytes] = []
@@ -215,10 +221,10 @@ def _unpacked(name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo, left
             while part := source.read(CHUNK):
                 read += len(part)
                 if read > most:
-                    raise UploadError(f"{_shown(member.filename)} in {name} unpacks to more than it says: a zip bomb.")
+                    raise UploadError(f"{shown(member.filename)} in {name} unpacks to more than it says: a zip bomb.")
                 parts.append(part)
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise UploadError(f"{_shown(member.filename)} in {name} is damaged. Pack it anew.") from error
+        raise UploadError(f"{shown(member.filename)} in {name} is damaged. Pack it anew.") from error
     return b"".join(parts)
 
 
@@ -237,11 +243,9 @@ def _expect_image(name: str, path: str, file: bytes, limits: Limits) -> None:
                     raise Image.DecompressionBombError(f"{width:,} x {height:,} pixels")
                 image.load()
     except Image.DecompressionBombError as error:
-        raise UploadError(
-            f"{_shown(path)} in {name} is too large ({error}); an image may have {limits.pixels:,} pixels."
-        ) from error
+        raise UploadError(f"{shown(path)} in {name} is too large ({error}); an image may have {limits.pixels:,} pixels.") from error
     except (OSError, SyntaxError, ValueError, EOFError, MemoryError, zlib.error) as error:
-        raise UploadError(f"{_shown(path)} in {name} is no image that can be decoded. Take it out, or save it anew.") from error
+        raise UploadError(f"{shown(path)} in {name} is no image that can be decoded. Take it out, or save it anew.") from error
 
 
 # --- tables -------------------------------------------------------------------------------------------------------
@@ -298,19 +302,19 @@ def _read_parquet(name: str, content: bytes, limits: Limits) -> pa.Table:
         file = pq.ParquetFile(pa.BufferReader(content))
         about = file.metadata
         _expect_names(name, file.schema_arrow.names, limits)
-        size = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
+        whole = sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups))
         if about.num_rows > limits.rows:
             raise UploadError(f"{name} has {about.num_rows:,} rows; at most {limits.rows:,} are taken.")
-        if size > limits.unpacked_bytes:
-            raise UploadError(f"{name} unpacks to {_size(size)}; at most {_size(limits.unpacked_bytes)} are taken.")
+        if whole > limits.unpacked_bytes:
+            raise UploadError(f"{name} unpacks to {size(whole)}; at most {size(limits.unpacked_bytes)} are taken.")
         pieces, total = [], 0
-        rows = max(1, min(1000, limits.unpacked_bytes // max(size, 1)))  # each may repeat what the file holds once
+        rows = max(1, min(1000, limits.unpacked_bytes // max(whole, 1)))  # each may repeat what the file holds once
         for batch in file.iter_batches(rows):
             columns = [column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch.columns]
             pieces.append(pa.RecordBatch.from_arrays(columns, names=batch.schema.names))
             total += pieces[-1].nbytes
             if total > limits.unpacked_bytes:
-                raise UploadError(f"{name} unpacks to more than {_size(limits.unpacked_bytes)}, which is the most that is taken.")
+                raise UploadError(f"{name} unpacks to more than {size(limits.unpacked_bytes)}, which is the most that is taken.")
         return pa.Table.from_batches(pieces) if pieces else file.schema_arrow.empty_table()
     except UploadError:
         raise
@@ -323,7 +327,7 @@ def _expect_names(name: str, columns: Sequence[str], limits: Limits) -> None:
         raise UploadError(f"{name} has {len(columns):,} columns; at most {limits.columns:,} are taken.")
     twice = next((column for place, column in enumerate(columns) if column in columns[:place]), None)
     if twice is not None:
-        raise UploadError(f"{name} has two columns named {_shown(twice)}. Name each column once, in the first row.")
+        raise UploadError(f"{name} has two columns named {shown(twice)}. Name each column once, in the first row.")
 
 
 def _from_table(name: str, table: pa.Table, limits: Limits) -> tuple[pa.Table, Kind, tuple[str, ...]]:
@@ -344,14 +348,14 @@ def _from_table(name: str, table: pa.Table, limits: Limits) -> tuple[pa.Table, K
         if longest > limits.text:
             raise UploadError(f"{name} has a text of {longest:,} characters; a text may have {limits.text:,}.")
         if longest == 0:
-            raise UploadError(f"The column {_shown(text)} of {name} has no text. Choose a file with data.")
+            raise UploadError(f"The column {shown(text)} of {name} has no text. Choose a file with data.")
     else:
         kind = "tabular"
         numeric = [column for column in _numeric(table) if column != label]
         if not numeric:
             raise UploadError(
                 f"{name} has no column of texts or numbers besides its labels; it has: "
-                f"{', '.join(_shown(column) for column in table.column_names[:8])}."
+                f"{', '.join(shown(column) for column in table.column_names[:8])}."
             )
         for column in numeric:
             made["label (number)" if column == "label" else column] = _finite(name, column, table[column])
@@ -406,7 +410,7 @@ def _finite(name: str, column: str, values: Any) -> Any:
     bad = np.flatnonzero(~np.isfinite(numbers.astype(np.float32)))
     if len(bad):
         raise UploadError(
-            f"Row {bad[0] + 1} of {name} has no finite number in the column {_shown(column)}. Fill it in, or take it out."
+            f"Row {bad[0] + 1} of {name} has no finite number in the column {shown(column)}. Fill it in, or take it out."
         )
     return pa.array(numbers.astype(np.float32))
 
@@ -416,18 +420,19 @@ def _labels(name: str, table: pa.Table, label: str, limits: Limits) -> tuple[Any
 
     values = table[label]
     if types.is_nested(values.type) or types.is_binary(values.type):
-        raise UploadError(f"The labels in the column {_shown(label)} of {name} are neither texts nor numbers.")
+        raise UploadError(f"The labels in the column {shown(label)} of {name} are neither texts nor numbers.")
     labels, classes = as_labels(values.to_pylist())
     if len(classes) > limits.classes:
-        raise UploadError(f"The column {_shown(label)} of {name} has {len(classes):,} labels; there may be {limits.classes:,}.")
+        raise UploadError(f"The column {shown(label)} of {name} has {len(classes):,} labels; there may be {limits.classes:,}.")
     return labels, classes
 
 
-def _shown(text: str, most: int = 80) -> str:
+def shown(text: str, most: int = 80) -> str:
     """A stranger's text for a sentence: short, in one line."""
     plain = "".join(character if character.isprintable() else "?" for character in text)
     return repr(plain if len(plain) <= most else f"{plain[:most]}…")
 
 
-def _size(count: float) -> str:
+def size(count: float) -> str:
+    """Bytes in words."""
     return f"{count / 1e6:,.0f} MB" if count >= 1e6 else f"{count / 1e3:,.1f} kB"

@@ -40,10 +40,7 @@ class Spec:
     @property
     def run(self) -> str:
         """The run's identity: a hash of everything that decides the numbers."""
-        deciding = {key: value for key, value in self.content.items() if key not in ("preset", "overrides")}
-        if not self.inputs:
-            del deciding["inputs"]
-        return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:12]
+        return identity(self.content)
 
     @property
     def command(self) -> str:
@@ -67,6 +64,13 @@ class Spec:
         groups = [self.seeds] if method.batched else [(seed,) for seed in self.seeds]
         first = [(arm, group) for group in groups for arm in self.arms if arm in needed]
         return first + [(arm, group) for group in groups for arm in self.arms if arm not in needed]
+
+
+def identity(content: Mapping[str, Any]) -> str:
+    """The run of a spec's content, as it is kept in the store."""
+    left_out = ("preset", "overrides") if content.get("inputs") else ("preset", "overrides", "inputs")
+    deciding = {key: value for key, value in content.items() if key not in left_out}
+    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def make_spec(

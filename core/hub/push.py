@@ -1,4 +1,4 @@
-"""Sending a model's files to the Hub, as a new repository of the person's own."""
+"""Sending files to the Hub, as a new repository of the person's own: a model's, or a run's as a data set."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from core.hub.failures import HubError, explaining
 
@@ -17,8 +18,15 @@ def has_own_token() -> bool:
     return bool(os.environ.get("HF_TOKEN")) and "SPACE_ID" not in os.environ
 
 
-def push(folder: Path, name: str, token: str = "", private: bool = True) -> str:
-    """Creates the model repository `name` (owner/name), puts the folder's files into it, and returns its address.
+def push(
+    folder: Path,
+    name: str,
+    token: str = "",
+    private: bool = True,
+    kind: Literal["model", "dataset"] = "model",
+    message: str = "Pruned weights and what was measured on them",
+) -> str:
+    """Creates the repository `name` (owner/name), puts the folder's files into it, and returns its address.
 
     Args:
         token: one that may write for that owner, used here and kept nowhere; without it HF_TOKEN, where has_own_token.
@@ -37,13 +45,13 @@ def push(folder: Path, name: str, token: str = "", private: bool = True) -> str:
         raise HubError(f"{name!r} is no name of a repository; it looks like owner/name.")
     api = HfApi(endpoint=constants.ENDPOINT, token=token)
     with refusals(name), explaining(name):
-        api.create_repo(name, private=private)
+        api.create_repo(name, private=private, repo_type=kind)
     try:
         with refusals(name), explaining(name):
-            api.upload_folder(repo_id=name, folder_path=folder, commit_message="Pruned weights and what was measured on them")
+            api.upload_folder(repo_id=name, folder_path=folder, commit_message=message, repo_type=kind)
     except HubError as error:
         raise HubError(f"{error} The repository {name} is there, but not its files.", error.offline) from error
-    return f"{constants.ENDPOINT}/{name}"
+    return f"{constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{name}"
 
 
 @contextmanager

@@ -10,6 +10,6 @@ shown is there after a crash.
 
 from core.store.database import StoreError, default_path
 from core.store.store import Store
-from core.store.writer import Writer
+from core.store.writer import RunIsHere, Writer
 
-__all__ = ["Store", "StoreError", "Writer", "default_path"]
+__all__ = ["RunIsHere", "Store", "StoreError", "Writer", "default_path"]

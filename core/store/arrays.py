@@ -1,4 +1,4 @@
-"""Arrays as bytes in the store: compressed, booleans eight to a byte."""
+"""Arrays as bytes in the store: compressed, booleans eight to a byte; and tables, as Arrow streams."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 
 
 def encode_array(array: np.ndarray) -> tuple[str, list[int], bytes]:
@@ -20,3 +21,11 @@ def decode_array(dtype: str, shape: Sequence[int], data: bytes) -> np.ndarray:
     if dtype == "bool":
         return np.unpackbits(raw, count=int(np.prod(shape))).astype(bool).reshape(shape)
     return raw.reshape(shape)
+
+
+def encode_table(rows: pa.Table) -> bytes:
+    """An Arrow stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, rows.schema) as stream:
+        stream.write_table(rows)
+    return sink.getvalue().to_pybytes()

@@ -11,7 +11,7 @@ CREATE TABLE runs (
     slug     TEXT NOT NULL,             -- the paper
     preset   TEXT NOT NULL,
     spec     JSON NOT NULL,             -- method, parameters, arms, seeds, device, inputs
-    origin   TEXT NOT NULL DEFAULT 'own', -- own, or reference: a result that ships with the program
+    origin   TEXT NOT NULL DEFAULT 'own', -- own, reference (ships with the program), or imported (an export of elsewhere)
     status   TEXT NOT NULL,             -- queued, running, completed, failed, cancelled, interrupted
     created  TIMESTAMP NOT NULL,        -- UTC, as all times here
     started  TIMESTAMP,

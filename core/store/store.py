@@ -30,6 +30,7 @@ EXPORTS = {table: f"SELECT * FROM {table} WHERE run = $run ORDER BY rowid" for t
     "scalars": """SELECT run, arm, seed, series, name, step, seconds, value FROM scalars JOIN curves USING (curve)
                   WHERE run = $run ORDER BY arm, seed, series, name, step"""
 }
+TABLE_NAME = b"proving-ground table"  # in the metadata of a table's file: its name, whatever the file is called
 RUN_COLUMNS = "run, slug, preset, origin, status, created, started, finished, seconds, device, spec, machine, message"
 STORY_COLUMNS = "story, title, visitor, slides, created, changed"
 
@@ -112,10 +113,10 @@ class Store:
         return found | {"spec": json.loads(found["spec"]), "machine": json.loads(found["machine"] or "null")}
 
     def latest(self, slug: str, status: str = "completed", visitor: str = "", linked: Sequence[str] = ()) -> str | None:
-        """The newest run of a paper on its own data that a visitor sees; a reference result only where there is no other."""
+        """The newest run of a paper on its own data that a visitor sees; else its reference result, else one that was imported."""
         rows = self._rows(
             f"""SELECT run FROM runs WHERE slug = $slug AND status = $status AND coalesce(spec->>'inputs', '{{}}') = '{{}}'
-                AND {SEEN} ORDER BY origin = 'reference', finished DESC, created DESC LIMIT 1""",
+                AND {SEEN} ORDER BY origin = 'imported', origin = 'reference', finished DESC, created DESC LIMIT 1""",
             {"slug": slug, "status": status, "visitor": visitor, "linked": list(linked)},
         )
         return rows[0][0] if rows else None
@@ -201,6 +202,9 @@ class Store:
 
     def table(self, run: str, name: str) -> pd.DataFrame:
         """A recorded table with the columns arm and seed in front; empty where nothing was recorded."""
+        return self._table(run, name).to_pandas()
+
+    def _table(self, run: str, name: str) -> pa.Table:
         pieces = []
         query = "SELECT arm, seed, rows FROM tables WHERE run = $run AND name = $name ORDER BY arm, seed, rowid"
         for arm, seed, rows in self._rows(query, {"run": run, "name": name}):
@@ -208,8 +212,8 @@ class Store:
             keys = [pa.array([arm] * len(piece), pa.string()), pa.array([seed] * len(piece), pa.int64())]
             pieces.append(pa.table([*keys, *piece.columns], names=["arm", "seed", *piece.column_names]))
         if not pieces:
-            return pa.table({"arm": pa.array([], pa.string()), "seed": pa.array([], pa.int64())}).to_pandas()
-        return pa.concat_tables(pieces, promote_options="permissive").to_pandas()
+            return pa.table({"arm": pa.array([], pa.string()), "seed": pa.array([], pa.int64())})
+        return pa.concat_tables(pieces, promote_options="permissive")
 
     def array_index(self, run: str) -> pd.DataFrame:
         """What arrays there are, without their data."""
@@ -347,7 +351,11 @@ class Store:
         return self._arrow(EXPORTS[table], {"run": run})
 
     def export(self, run: str, folder: str | Path) -> list[Path]:
-        """Writes a run as Parquet, a file a table, and the results also as CSV and JSON. Raises: KeyError: no such run."""
+        """Writes a run as Parquet, a file a table, and the results also as CSV and JSON; core.imported reads it elsewhere.
+
+        Raises:
+            KeyError: no such run.
+        """
         folder = Path(folder)
         row = self.run(run)
         if row is None:
@@ -360,7 +368,10 @@ class Store:
                 written.append(folder / f"{table}.parquet")
         for name in self.table_names(run):
             path = folder / f"table {_file_name(name)}.parquet"
-            self.table(run, name).to_parquet(path, index=False)
+            if path in written:  # names that differ only in what a file's name cannot have
+                path = folder / f"table {_file_name(name)} {len(written)}.parquet"
+            rows = self._table(run, name)
+            pq.write_table(rows.replace_schema_metadata({TABLE_NAME: name.encode()}), path, compression="zstd")
             written.append(path)
         results = self.results(run)
         results.to_csv(folder / "results.csv", index=False)
@@ -394,4 +405,4 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _file_name(name: str) -> str:
-    return "".join(character if character.isalnum() or character in "-_. " else "_" for character in name)
+    return "".join(character if character.isalnum() or character in "-_. " else "_" for character in name)[:60]

@@ -13,9 +13,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from core.store import reference
-from core.store.arrays import encode_array
+from core.store.arrays import encode_array, encode_table
+from core.store.database import StoreError
 
 UNFINISHED = ("queued", "running")
+
+
+class RunIsHere(StoreError):
+    """A run that would come in is there."""
 
 
 class Writer:
@@ -124,10 +129,7 @@ class Writer:
 
     def add_table(self, run: str, arm: str, seed: int, name: str, rows: pa.Table) -> None:
         """Appends rows to a named table."""
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, rows.schema) as stream:
-            stream.write_table(rows)
-        self._cursor.execute("INSERT INTO tables VALUES (?, ?, ?, ?, ?)", [run, arm, seed, name, sink.getvalue().to_pybytes()])
+        self._cursor.execute("INSERT INTO tables VALUES (?, ?, ?, ?, ?)", [run, arm, seed, name, encode_table(rows)])
 
     def add_result(self, run: str, arm: str, seed: int, metric: str, value: float) -> None:
         """Appends one final metric."""
@@ -175,6 +177,28 @@ class Writer:
         own = {run for (run,) in self._cursor.execute("SELECT run FROM runs").fetchall()}
         for name, rows in tables.items():
             tables[name] = rows.filter(pa.array([run not in own for run in rows["run"].to_pylist()], pa.bool_()))
+        self._add_tables(tables)
+
+    def bring_in(self, tables: Mapping[str, pa.Table], replace: bool = False) -> None:
+        """Adds a whole run that was made elsewhere, table by table as core.imported reads them; it is marked as imported.
+
+        Args:
+            replace: whether it takes the place of a run of the same identity that is here.
+
+        Raises:
+            RunIsHere: there is such a run.
+        """
+        run = tables["runs"]["run"][0].as_py()
+        here = self._cursor.execute("SELECT status FROM runs WHERE run = ?", [run]).fetchone()
+        if here and (here[0] in UNFINISHED or not replace):
+            raise RunIsHere(f"The run {run} is here already{', and under way' if here[0] in UNFINISHED else ''}.")
+        self.delete_run(run)
+        self._add_tables(tables)
+        self._cursor.execute("UPDATE runs SET origin = 'imported' WHERE run = ?", [run])
+        for table in ("runs", "cells"):
+            self._cursor.execute(f"UPDATE {table} SET status = 'interrupted' WHERE run = ? AND status IN {UNFINISHED}", [run])
+
+    def _add_tables(self, tables: Mapping[str, pa.Table]) -> None:
         for name in ("runs", "cells", "arrays", "tables", "results", "verdicts"):
             self._cursor.register("incoming", tables[name])
             self._cursor.execute(f"INSERT INTO {name} BY NAME SELECT * FROM incoming")

@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,13 +39,18 @@ class Server:
 
 
 @contextmanager
-def serving(script: Path = ROOT / "app.py", health: str = "/healthz", **environment: str) -> Iterator[Server]:
-    """Starts `streamlit run script`, waits until it answers, and ends it as a container would: with SIGTERM."""
+def serving(
+    script: Path = ROOT / "app.py", health: str = "/healthz", log: Path | None = None, **environment: str
+) -> Iterator[Server]:
+    """Starts `streamlit run script`, waits until it answers, and ends it as a container would: with SIGTERM.
+
+    What it prints goes to the file `log` where one is named.
+    """
     port = free_port()
     options = ["--server.port", str(port), "--server.headless", "true", "--server.address", "127.0.0.1"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", str(script), *options], cwd=ROOT, env=os.environ | environment
-    )
+    command = [sys.executable, "-m", "streamlit", "run", str(script), *options]
+    with log.open("wb") if log else nullcontext() as file:
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=file, stderr=file)
     server = Server(f"http://127.0.0.1:{port}", process.pid)
     try:
         wait_until_healthy(server.url + health, process)
