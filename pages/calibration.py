@@ -57,7 +57,7 @@ def choose_source(found: dict[str, str]) -> str:
     linked = st.query_params.get("snapshot")
     if linked is not None and linked not in found:
         st.warning(
-            f"There are no predictions “{linked}” here. They may have been deleted, or belong to another store.",
+            f"There are no predictions “{wording.plain(linked)}” here. They may have been deleted, or belong to another store.",
             icon=":material/link_off:",
         )
     first = linked if linked in found else next(iter(found))
@@ -118,7 +118,7 @@ def make_spec(source: str, classes: int) -> Spec | None:
     try:
         return server.make_spec(SLUG, "quick", changed, [BASE, *arms], inputs=inputs)
     except ParameterError as error:
-        st.warning(str(error), icon=":material/block:")
+        st.warning(wording.plain(str(error)), icon=":material/block:")
         return None
 
 
@@ -277,14 +277,14 @@ def result(run: str, source: str) -> None:
     fitted = [name for name in titles if name in readings and name != BASE]
     facts = store.results(run).iloc[0]
     with st.container(border=True, key="reading"):
-        st.markdown(f"#### {readings[BASE]}")
+        st.markdown(f"#### {wording.plain(readings[BASE])}")
         arm = BASE
         if fitted:
             arm = st.segmented_control(
                 "Calibrator", fitted, default=fitted[0], required=True, format_func=titles.__getitem__, key="calibrator",
                 bind="query-params", label_visibility="collapsed", wrap=True,
             )  # fmt: skip
-            st.markdown(readings[arm])
+            st.markdown(wording.plain(readings[arm]))
         left = (
             f" {wording.count(int(facts['left_out']), 'item')} without a target among the model's classes left out."
             if facts["left_out"]
@@ -296,7 +296,7 @@ def result(run: str, source: str) -> None:
         )
     if "not_fitted" in store.table_names(run):
         for row in table(run, finished, "not_fitted").itertuples():
-            st.info(f"{titles[row.arm]} was left out: {row.reason}", icon=":material/block:")
+            st.info(f"{titles[row.arm]} was left out: {wording.plain(row.reason)}", icon=":material/block:")
     names = class_names(source, int(table(run, finished, "classes")["class"].max()) + 1)
     tabs = st.tabs(["Reliability", "Measures", "Classes", "Risk and coverage", "Take away"], key="part", bind="query-params")
     with tabs[0]:

@@ -70,7 +70,7 @@ def choose(found: dict[str, str], label: str, parameter: str) -> str:
     """One of these; the choice is in the URL."""
     linked = st.query_params.get(parameter)
     if linked is not None and linked not in found:
-        st.warning(f"There is nothing called “{linked}” here. It may have been deleted, or belong to another store.")
+        st.warning(f"There is nothing called “{wording.plain(linked)}” here. It may have been deleted, or belong to another store.")
     key = f"chosen-{parameter}"
     if linked in found and st.session_state.get(key) != linked:
         st.session_state[key] = linked
@@ -144,7 +144,7 @@ def tool_run(slug: str, inputs: dict[str, str], arm: str, label: str, changed: d
     try:
         spec = server.make_spec(slug, "quick", changed, [arm], inputs=inputs)
     except ParameterError as error:
-        st.warning(str(error), icon=":material/block:")
+        st.warning(wording.plain(str(error)), icon=":material/block:")
         return None
     following.run_button(spec, label, key=f"ask-{slug}")
     now = server.progress(spec.run)

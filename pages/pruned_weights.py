@@ -61,7 +61,7 @@ def _spec(row: dict[str, Any], criterion: str, sparsity: int) -> Spec | None:
         changed = {name: value for name, value in wanted.items() if value != own[name]}
         return server.make_spec(SLUG, "quick", changed, device=row["device"], inputs=row["spec"].get("inputs"))
     except ParameterError as error:
-        st.warning(str(error), icon=":material/block:")
+        st.warning(wording.plain(str(error)), icon=":material/block:")
         return None
 
 
@@ -100,6 +100,6 @@ def _ask_before_pushing(folder: Any, name: str) -> None:
             with st.spinner("Sending the files to the Hub"):
                 address = push(folder, repository.strip(), token, private=not public)
         except HubError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(wording.plain(str(error)), icon=":material/error:")
         else:
             st.success(f"It is at [{wording.plain(address)}]({address}).", icon=":material/check:")

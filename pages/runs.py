@@ -38,7 +38,9 @@ def row(run: Any) -> None:
             what = "own script" if run.slug == curves.OWN else f"{run.preset} preset"
             what = f"reference result · {what}" if run.origin == "reference" else what
             facts = f"{what} · {run.created:%-d %b %Y, %H:%M} UTC · {run.run}"
-            st.caption(facts if pd.isna(run.seconds) else f"{facts} · {wording.duration(run.seconds)} on {run.device}")
+            st.caption(
+                facts if pd.isna(run.seconds) else f"{facts} · {wording.duration(run.seconds)} on {wording.plain(run.device)}"
+            )
         with st.container(width=260):
             if run.status in wording.ACTIVE and run.slug != curves.OWN:
                 following.follow(run.run, lambda now: following.bar(now, now.status.capitalize()))
@@ -127,7 +129,9 @@ def comparison(runs: pd.DataFrame) -> None:
         st.info("These runs recorded no curves.", icon=":material/show_chart:")
         return
     with st.container(horizontal=True):
-        name = st.pills("Curve", names, default=names[0], required=True, key="curve", bind="query-params")
+        name = st.pills(
+            "Curve", names, default=names[0], required=True, format_func=wording.option, key="curve", bind="query-params"
+        )
         frame = curves.together(store, named, name)
         series = list(frame["series"].unique())
         if len(series) > 1:

@@ -172,7 +172,9 @@ def test_the_bytes_of_an_answer_are_limited_and_not_only_its_rows(store):
 
 
 def test_a_name_of_ones_own_may_be_anything_that_is_not_in_the_store(store):
-    found = store.query("WITH RECURSIVE mine AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM mine WHERE n < 3) SELECT sum(n) AS s FROM mine")
+    found = store.query(
+        "WITH RECURSIVE mine AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM mine WHERE n < 3) SELECT sum(n) AS s FROM mine"
+    )
     assert found.rows["s"].tolist() == [6]
     assert store.query("WITH runs AS (SELECT 'mine' AS run) SELECT run FROM runs").rows["run"].tolist() == ["mine"]
 
