@@ -21,7 +21,7 @@ from core.charts import explorer as charts
 from core.charts import project
 from core.methods import registry
 from core.methods.base import ParameterError
-from pages import curves, explorer, following, pictures, snapshot_methods, wording
+from pages import controls, curves, explorer, following, pictures, snapshot_methods, wording
 
 SHOWN = 200  # rows of a table of items
 NEIGHBOURS = 12
@@ -181,6 +181,7 @@ def settings(projection: str) -> dict[str, Any]:
     offered = {"UMAP": ("metric", "neighbours", "min_dist"), "t-SNE": ("metric", "perplexity")}[projection]
     titles = {"metric": "Distance", "neighbours": "Neighbours", "min_dist": "Least distance", "perplexity": "Perplexity"}
     values: dict[str, Any] = {}
+    controls.forget_infinite(*offered)
     with st.popover("Settings", icon=":material/tune:"):
         for name in offered:
             known = tool.params[name]
@@ -218,7 +219,7 @@ def selected(source: Source, points: np.ndarray, words: str, found: dict[str, st
     if words:
         return np.array([words.lower() in text.lower() for text in source.texts])
     point = st.query_params.get("point", "")
-    if point.isdecimal() and int(point) < len(points):
+    if point.isdecimal() and len(point) < 10 and int(point) < len(points):
         return np.arange(len(points)) == int(point)
     on = st.query_params.get("on", "")
     if on in found and "/" not in on:
@@ -397,7 +398,7 @@ def step_of(source: Source) -> int | None:
     linked = st.query_params.get("step", "")
     key = f"step/{source.name}"
     if key not in st.session_state:
-        st.session_state[key] = int(linked) if linked.isdecimal() and int(linked) in source.steps else source.steps[-1]
+        st.session_state[key] = next((step for step in source.steps if str(step) == linked), source.steps[-1])
     step = st.select_slider("Step", source.steps, key=key)
     st.query_params["step"] = str(step)
     return step

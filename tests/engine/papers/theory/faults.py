@@ -85,7 +85,7 @@ def run(arm: str, params: Params, inputs: Inputs, record: Recorder) -> None:
     if arm == "hog":
         kept = []
         while True:
-            kept.append(torch.ones(4_000_000))
+            kept.append(torch.ones(40_000_000))
             time.sleep(0.01)
     if arm == "gulp":
         torch.ones(2_000_000_000)

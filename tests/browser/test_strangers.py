@@ -1,9 +1,16 @@
-"""Whatever a stranger may name, in files, models, runs and links, is shown as text: nothing of it runs, is drawn or is fetched."""
+"""Strangers at the real server.
+
+What one may name, in files, models, runs and links, is shown as text: nothing of it runs, is drawn or is fetched. No address leads
+to a file or breaks a page.
+"""
 
 from __future__ import annotations
 
 import re
+import urllib.error
+import urllib.request
 from contextlib import suppress
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -83,8 +90,6 @@ PLACES = {
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_page_shows_text(visitor, strange, place):
-    from urllib.parse import quote
-
     server, own, _ = strange
     page = visitor(PLACES[place].replace("{evil}", quote(EVIL)).replace("{own}", own), at=server)
     page.on("dialog", lambda dialog: pytest.fail(f"a script of a stranger's has opened {dialog.message}"))
@@ -135,3 +140,83 @@ def test_the_stand_alone_page_shows_text(browser, strange):
     expect_only_text(page)
     assert not [address for address in asked if not re.match(r"file:|data:|blob:", address)]
     page.close()
+
+
+MANY = "9" * 4500
+ODD = [
+    f"/embeddings?snapshot={SNAPSHOT}&point={MANY}&around=nan,inf,-inf,1e999,0,0,1,1&on={MANY}&step={MANY}",
+    f"/embeddings?snapshot={SNAPSHOT}&around=1,{MANY},x&colour=nan&neighbours=1e999",
+    "/dynamics?compare={own}&smoothing=nan&against=inf&log_x=maybe&curves=nan",
+    f"/dynamics?compare={MANY}&show=Norms&compare=%00",
+    f"/calibration?snapshot={SNAPSHOT}&bins=1e999&ece_bins=nan&resamples=-{MANY}",
+    f"/runs?page={MANY}&compare=%00&curve=inf",
+    "/runs?page=nan",
+    f"/?year=nan&year=inf&search={MANY}",
+    f"/method?paper=lottery-ticket&preset=nan&run=%00&view={MANY}&snapshot=..%2F..&weights=%2Fetc%2Fpasswd",
+    "/method?paper=..%2F..%2Fetc%2Fpasswd",
+    "/model?model=..%2F..%2Fetc%2Fpasswd&revision=..%2F..",
+    "/model?model=%00%5C..%5C&revision=%00",
+    "/pruning?run=%00&snapshot=..%2F..&model=%2Fetc%2Fpasswd",
+    "/query?example=%00",
+]
+
+
+def test_odd_numbers_and_paths_in_an_address_break_no_page(visitor, strange):
+    server, own, _ = strange
+    page = visitor("/", at=server)
+    for address in ODD:
+        page.goto(address.replace("{own}", own))
+        page.get_by_role("heading", level=1).wait_for()
+        settled(page)
+        assert page.locator("[data-testid=stException]").count() == 0, address
+        assert page.get_by_text("root:").count() == 0
+
+
+def answer_of(url):
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.headers, error.read()
+
+
+def test_every_answer_says_what_a_page_may_do_and_a_space_may_frame_it(strange):
+    server, *_ = strange
+    for path in ("/", "/healthz", "/exported/none", "/_stcore/health", "/runs"):
+        _, headers, _ = answer_of(server.url + path)
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'self' data: blob:" in policy and "frame-ancestors 'self' https://huggingface.co" in policy
+        assert headers["X-Frame-Options"] is None, "it would keep a Space's page from framing the app"
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Access-Control-Allow-Origin"] is None
+
+
+def test_a_page_cannot_ask_another_host(visitor, strange):
+    server, *_ = strange
+    page = visitor("/query", at=server)
+    directive = page.evaluate(
+        """() => new Promise((found) => {
+            document.addEventListener("securitypolicyviolation", (event) => found(event.effectiveDirective));
+            fetch("data:,").then(() => document.head.append(Object.assign(document.createElement("base"), {href: "http://x.invalid"})));
+        })"""
+    )
+    assert directive == "base-uri"
+
+
+@pytest.mark.parametrize(
+    "name", ["..", "%2e%2e%2f%2e%2e", "..%2F..%2Fetc%2Fpasswd", "%00", "%22%0d%0aSet-Cookie:a=b", "own", "9" * 5000]
+)
+def test_the_way_to_exported_files_leads_nowhere_else(strange, name):
+    server, own, _ = strange
+    status, headers, body = answer_of(f"{server.url}/exported/{own if name == 'own' else name}")
+    assert status in (400, 404)
+    assert headers["Set-Cookie"] is None or "a=b" not in headers["Set-Cookie"]
+    assert b"root:" not in body and not body.startswith(b"PK")
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/..%2f..%2fapp.py", "/app/static/app.py", "/app.py", "/.streamlit/config.toml", "/..%2f..%2fetc/passwd"]
+)
+def test_no_file_of_the_program_is_served(strange, path):
+    _, _, body = answer_of(strange[0].url + path)
+    assert b"starlette" not in body and b"showErrorDetails" not in body and b"root:" not in body
