@@ -18,7 +18,7 @@ from core.charts import Axis, Key, lines, reliability
 from core.engine import Spec
 from core.methods import registry
 from core.methods.base import ParameterError
-from pages import controls, curves, exports, following, pictures, wording
+from pages import curves, exports, following, pictures, wording
 
 SLUG = "calibration"
 BASE = "uncalibrated"
@@ -94,7 +94,6 @@ def shape_of(source: str) -> tuple[int, int]:
 
 def make_spec(source: str, classes: int) -> Spec | None:
     """The spec of the controls; where there is none, says why."""
-    controls.forget_infinite("ece_bins", "resamples")
     with st.popover("Settings", icon=":material/tune:"):
         usual = [name for name in titles if name != BASE and (classes <= MOST_CLASSES or name not in MATRIX)]
         arms = st.pills(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -96,14 +95,6 @@ def choose_settings(method: Method) -> tuple[dict[str, Any], list[str], int]:
             params = {name: _control(method, spec) for name, spec in method.params.items()}
         st.button("Back to the preset", icon=":material/undo:", on_click=_refill, args=(method,))
     return params, arms, int(seeds)
-
-
-def forget_infinite(*names: str) -> None:
-    """Takes infinite numbers out of the address, on which Streamlit's controls of whole numbers fail."""
-    for name in names:
-        with suppress(ValueError):
-            if math.isinf(float(st.query_params.get(name, "0"))):
-                del st.query_params[name]
 
 
 def _control(method: Method, spec: ParamSpec) -> Any:

@@ -21,7 +21,7 @@ from core.charts import explorer as charts
 from core.charts import project
 from core.methods import registry
 from core.methods.base import ParameterError
-from pages import controls, curves, explorer, following, pictures, snapshot_methods, wording
+from pages import curves, explorer, following, pictures, snapshot_methods, wording
 
 SHOWN = 200  # rows of a table of items
 NEIGHBOURS = 12
@@ -181,7 +181,6 @@ def settings(projection: str) -> dict[str, Any]:
     offered = {"UMAP": ("metric", "neighbours", "min_dist"), "t-SNE": ("metric", "perplexity")}[projection]
     titles = {"metric": "Distance", "neighbours": "Neighbours", "min_dist": "Least distance", "perplexity": "Perplexity"}
     values: dict[str, Any] = {}
-    controls.forget_infinite(*offered)
     with st.popover("Settings", icon=":material/tune:"):
         for name in offered:
             known = tool.params[name]

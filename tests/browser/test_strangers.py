@@ -145,10 +145,10 @@ def test_the_stand_alone_page_shows_text(browser, strange):
 MANY = "9" * 4500
 ODD = [
     f"/embeddings?snapshot={SNAPSHOT}&point={MANY}&around=nan,inf,-inf,1e999,0,0,1,1&on={MANY}&step={MANY}",
-    f"/embeddings?snapshot={SNAPSHOT}&around=1,{MANY},x&colour=nan&neighbours=1e999",
+    f"/embeddings?snapshot={SNAPSHOT}&around=1,{MANY},x&colour=nan&neighbours=nan",
     "/dynamics?compare={own}&smoothing=nan&against=inf&log_x=maybe&curves=nan",
     f"/dynamics?compare={MANY}&show=Norms&compare=%00",
-    f"/calibration?snapshot={SNAPSHOT}&bins=1e999&ece_bins=nan&resamples=-{MANY}",
+    f"/calibration?snapshot={SNAPSHOT}&bins=1e999&ece_bins=nan&resamples=-99999999999999999999",
     f"/runs?page={MANY}&compare=%00&curve=inf",
     "/runs?page=nan",
     f"/?year=nan&year=inf&search={MANY}",
