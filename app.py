@@ -13,10 +13,12 @@ from importlib import import_module
 
 import streamlit as st
 from anyio import to_thread
+from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core import exported, stories
 from core.engine import Engine
@@ -97,8 +99,34 @@ def take_away(request: Request) -> Response:
     folder = exported.find(table["folder"].iloc[-1]) if len(table) else None
     if folder is None:
         return PlainTextResponse("These files are not here, or not any more. They can be made again on the page.", status_code=404)
-    headers = {"Content-Disposition": f'attachment; filename="{run}.zip"', "X-Content-Type-Options": "nosniff"}
+    headers = {"Content-Disposition": f'attachment; filename="{run}.zip"'}
     return StreamingResponse(exported.zipped(folder), media_type="application/zip", headers=headers)
+
+
+SENT = {
+    "Content-Security-Policy": "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; "
+    "connect-src 'self' data: blob: ws: wss:; object-src 'none'; base-uri 'self'; form-action 'self'; "
+    "frame-ancestors 'self' https://huggingface.co",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Headers:
+    """Middleware that tells browsers what pages may do: load from this server only, and be framed by it or by a Space's page."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SENT.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
 def present(request: Request) -> Response:
@@ -115,5 +143,6 @@ def present(request: Request) -> Response:
     return HTMLResponse(deck.page(store, story, dark=dark, back=f"../story?story={story.story}"), headers=headers)
 
 
+MIDDLEWARE = [Middleware(Headers), Middleware(Cookie)]
 ROUTES = [Route("/healthz", healthz), Route("/exported/{run}", take_away), Route("/present/{story}", present)]
-app = st.App("pages/navigation.py", lifespan=lifespan, routes=ROUTES, middleware=[Middleware(Cookie)], on_script_error=note)
+app = st.App("pages/navigation.py", lifespan=lifespan, routes=ROUTES, middleware=MIDDLEWARE, on_script_error=note)

@@ -56,7 +56,7 @@ def choose_source(found: dict[str, str]) -> str:
     linked = st.query_params.get("snapshot")
     if linked is not None and linked not in found:
         st.warning(
-            f"There are no predictions “{linked}” here. They may have been deleted, or belong to another store.",
+            f"There are no predictions “{wording.plain(linked)}” here. They may have been deleted, or belong to another store.",
             icon=":material/link_off:",
         )
     first = linked if linked in found else next(iter(found))
@@ -117,7 +117,7 @@ def make_spec(source: str, classes: int) -> Spec | None:
     try:
         return server.make_spec(SLUG, "quick", changed, [BASE, *arms], inputs=inputs)
     except ParameterError as error:
-        st.warning(str(error), icon=":material/block:")
+        st.warning(wording.plain(str(error)), icon=":material/block:")
         return None
 
 

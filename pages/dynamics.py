@@ -189,7 +189,7 @@ def draw_spectra(named: dict[str, str]) -> None:
             words = f"The singular values of “{name}”, largest first, at {len(steps)} of the recorded steps."
         picture = pictures.of_chart(chart)
         pictures.draw(picture)
-        exports.chart_menu(picture, f"spectrum of {name}", words)
+        exports.chart_menu(picture, f"spectrum of {name}", wording.plain(words))
     if left_out:
         st.caption(f"Matrices left out, not finite or of more than {LARGEST} rows and columns: {left_out}.")
 
@@ -213,7 +213,9 @@ def draw_norms(named: dict[str, str]) -> None:
         )
         return
     names = [*recorded, *computed]
-    shown = st.pills("Norms", names, selection_mode="multi", default=names[:2], key="norms", bind="query-params")
+    shown = st.pills(
+        "Norms", names, selection_mode="multi", default=names[:2], format_func=wording.option, key="norms", bind="query-params"
+    )
     x, log_x, log_y, weight = axis_controls()
     for name in shown:
         if name in recorded:
@@ -255,7 +257,9 @@ def draw_portrait(named: dict[str, str]) -> None:
         log_time = st.toggle("Log time", key="log_time", bind="query-params")
     frame = paths(named, x, y)
     if frame.empty:
-        st.info(f"No run recorded both {x} and {y} over the same steps.", icon=":material/scatter_plot:")
+        st.info(
+            f"No run recorded both {wording.plain(x)} and {wording.plain(y)} over the same steps.", icon=":material/scatter_plot:"
+        )
         return
     chart = trajectory(
         frame, Axis("x", x.replace("_", " "), log=log_x), Axis("y", y.replace("_", " "), log=log_y), Axis("step", log=log_time),
@@ -279,7 +283,10 @@ def draw(named: dict[str, str], show: str) -> None:
             if not names:
                 st.info("These runs recorded no curves.", icon=":material/show_chart:")
                 return
-            shown = st.pills("Curves", names, selection_mode="multi", default=names[:1], key="curves", bind="query-params")
+            shown = st.pills(
+                "Curves", names, selection_mode="multi", default=names[:1], format_func=wording.option, key="curves",
+                bind="query-params",
+            )  # fmt: skip
             draw_curves(named, shown)
         elif show == "Spectra":
             draw_spectra(named)

@@ -72,7 +72,7 @@ def choose(found: dict[str, str], label: str, parameter: str) -> str:
     """One of these; the choice is in the URL."""
     linked = st.query_params.get(parameter)
     if linked is not None and linked not in found:
-        st.warning(f"There is nothing called “{linked}” here. It may have been deleted, or belong to another store.")
+        st.warning(f"There is nothing called “{wording.plain(linked)}” here. It may have been deleted, or belong to another store.")
     key = f"chosen-{parameter}"
     if linked in found and st.session_state.get(key) != linked:
         st.session_state[key] = linked
@@ -146,7 +146,7 @@ def tool_run(slug: str, inputs: dict[str, str], arm: str, label: str, changed: d
     try:
         spec = server.make_spec(slug, "quick", changed, [arm], inputs=inputs)
     except ParameterError as error:
-        st.warning(str(error), icon=":material/block:")
+        st.warning(wording.plain(str(error)), icon=":material/block:")
         return None
     following.run_button(spec, label, key=f"ask-{slug}")
     now = server.progress(spec.run)
@@ -220,7 +220,7 @@ def selected(source: Source, points: np.ndarray, words: str, found: dict[str, st
     if words:
         return np.array([words.lower() in text.lower() for text in source.texts])
     point = st.query_params.get("point", "")
-    if point.isdecimal() and int(point) < len(points):
+    if point.isdecimal() and len(point) < 10 and int(point) < len(points):
         return np.arange(len(points)) == int(point)
     on = st.query_params.get("on", "")
     if on in found and "/" not in on:
@@ -402,7 +402,7 @@ def step_of(source: Source) -> int | None:
     linked = st.query_params.get("step", "")
     key = f"step/{source.name}"
     if key not in st.session_state:
-        st.session_state[key] = int(linked) if linked.isdecimal() and int(linked) in source.steps else source.steps[-1]
+        st.session_state[key] = next((step for step in source.steps if str(step) == linked), source.steps[-1])
     step = st.select_slider("Step", source.steps, key=key)
     st.query_params["step"] = str(step)
     return step

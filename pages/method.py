@@ -42,7 +42,11 @@ def chosen_method() -> Method:
         return registry.declared(slug)
     except registry.UnknownMethod:
         st.title("There is no such paper here", anchor=False)
-        st.markdown(f"The link asks for the paper “{slug}”, which is not in the gallery." if slug else "The link names no paper.")
+        st.markdown(
+            f"The link asks for the paper “{wording.plain(slug)}”, which is not in the gallery."
+            if slug
+            else "The link names no paper."
+        )
         st.page_link("gallery.py", label="Choose one in the gallery", icon=":material/arrow_back:")
         st.stop()
 
@@ -56,7 +60,7 @@ def linked_run(method: Method) -> dict[str, Any] | None:
     row = store.run(run)
     if row is None or row["slug"] != method.slug:
         why = "It may have been deleted, or belong to another store." if row is None else "It belongs to another paper."
-        st.warning(f"There is no run “{run}” of this paper. {why}", icon=":material/link_off:")
+        st.warning(f"There is no run “{wording.plain(run)}” of this paper. {why}", icon=":material/link_off:")
         return None
     return row
 
@@ -99,7 +103,7 @@ def make_spec(method: Method, preset: str, values: dict[str, Any], arms: list[st
         changed = {name: value for name, value in parsed.items() if value != own[name]}
         return server.make_spec(method.slug, preset, changed, arms, seeds, inputs=controls.inputs(method))
     except ParameterError as error:
-        st.warning(str(error), icon=":material/block:")
+        st.warning(wording.plain(str(error)), icon=":material/block:")
         return None
 
 
@@ -205,7 +209,7 @@ def status_line(run: str, progress: Progress) -> None:
         following.bar(progress, "Deciding the claims" if deciding else following.cells_done(progress, "cell"))
     else:
         seeds = wording.count(len(row["spec"]["seeds"]), "seed")
-        took = f"{wording.duration(progress.seconds)} on {row['device']}"
+        took = f"{wording.duration(progress.seconds)} on {wording.plain(row['device'])}"
         origin = {"reference": ["reference result"], "imported": ["imported"]}.get(row["origin"], [])
         given = inputs.described(store, row["spec"].get("inputs"))
         facts = (*origin, *filter(None, [given]), f"{row['preset']} preset", seeds, took, f"{row['created']:%-d %b %Y, %H:%M} UTC")
@@ -306,7 +310,7 @@ def draw_verdict(verdict: dict[str, Any], slide: VerdictSlide, imported: bool) -
         pins.button(slide)
     if math.isfinite(verdict["effect"]):
         pictures.draw(pictures.of_verdict(verdict))
-    st.caption(wording.plain(verdict["detail"]) if imported else verdict["detail"])
+    st.caption(wording.plain(verdict["detail"]))
 
 
 def draw_cells(progress: Progress) -> None:

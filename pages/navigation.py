@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import engine
 from core.store import StoreError
-from pages import visitor
+from pages import visitor, wording
 
 # An interval and its estimate, in a blue that both themes carry.
 MARK = """<path d="M2 14H30M2 8V20M30 8V20" stroke="#3F7FCC" stroke-width="2.6" stroke-linecap="round"/>
@@ -55,7 +55,7 @@ try:
     engine()
 except StoreError as error:
     st.title("The store cannot be opened", anchor=False)
-    st.error(str(error))
+    st.error(wording.plain(str(error)))
     st.button("Try again", type="primary")
     st.stop()
 

@@ -65,7 +65,7 @@ def _spec(row: dict[str, Any], criterion: str, sparsity: int) -> Spec | None:
         changed = {name: value for name, value in wanted.items() if value != own[name]}
         return server.make_spec(SLUG, "quick", changed, device=row["device"], inputs=row["spec"].get("inputs"))
     except ParameterError as error:
-        st.warning(str(error), icon=":material/block:")
+        st.warning(wording.plain(str(error)), icon=":material/block:")
         return None
 
 

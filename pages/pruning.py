@@ -135,7 +135,7 @@ def make_spec(values: dict[str, Any], arms: list[str], inputs: dict[str, str]) -
         changed = {name: value for name, value in parsed.items() if value != own[name]}
         return server.make_spec(SLUG, "quick", changed, [arm for arm in criteria if arm in arms], inputs=inputs)
     except ParameterError as error:
-        st.warning(str(error), icon=":material/block:")
+        st.warning(wording.plain(str(error)), icon=":material/block:")
         return None
 
 
@@ -184,7 +184,7 @@ def status_line(row: dict[str, Any]) -> None:
     spec = row["spec"]["params"]
     data = spec["data"] or "an upload"
     facts = f"{wording.plain(spec['model'])} on {wording.plain(data)} · {row['created']:%-d %b %Y, %H:%M} UTC"
-    took = "" if pd.isna(row["seconds"]) else f" · {wording.duration(row['seconds'])} on {row['device']}"
+    took = "" if pd.isna(row["seconds"]) else f" · {wording.duration(row['seconds'])} on {wording.plain(row['device'])}"
     st.markdown(f"{wording.badge(row['status'])} :small[:gray[{facts}{took}]]")
     following.failures(server.progress(row["run"]))
 

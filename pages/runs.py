@@ -42,7 +42,8 @@ def row(run: Any) -> None:
             what = {"reference": "reference result · ", "imported": "imported · "}.get(run.origin, "") + what
             facts = f"{what} · {run.created:%-d %b %Y, %H:%M} UTC · {run.run}"
             facts = wording.plain(facts) if run.origin == "imported" else facts
-            st.caption(facts if pd.isna(run.seconds) else f"{facts} · {wording.duration(run.seconds)} on {run.device}")
+            took = "" if pd.isna(run.seconds) else f" · {wording.duration(run.seconds)} on {wording.plain(run.device)}"
+            st.caption(facts + took)
         with st.container(width=260):
             if run.status in wording.ACTIVE and run.slug != curves.OWN:
                 following.follow(run.run, lambda now: following.bar(now, now.status.capitalize()))
@@ -135,7 +136,9 @@ def comparison(runs: pd.DataFrame) -> None:
         st.info("These runs recorded no curves.", icon=":material/show_chart:")
         return
     with st.container(horizontal=True):
-        name = st.pills("Curve", names, default=names[0], required=True, key="curve", bind="query-params")
+        name = st.pills(
+            "Curve", names, default=names[0], required=True, format_func=wording.option, key="curve", bind="query-params"
+        )
         frame = curves.together(store, named, name)
         series = list(frame["series"].unique())
         if len(series) > 1:

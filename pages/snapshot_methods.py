@@ -52,7 +52,7 @@ def _row(method: Method, inputs: dict[str, str]) -> None:
     try:
         spec = server.make_spec(method.slug, PRESET, inputs=inputs)
     except ParameterError as error:
-        st.warning(str(error), icon=":material/block:")
+        st.warning(wording.plain(str(error)), icon=":material/block:")
         return
     kept = store.run(spec.run)
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"on-{next(iter(inputs))}-{method.slug}"):

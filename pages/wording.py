@@ -25,7 +25,10 @@ STATUSES = {
     "interrupted": ("gray", ":material/power_off:"),
 }
 ACTIVE = ("queued", "running")
-MARKS = re.compile(r"[\\`*_{}\[\]()<>#+!|$:~^=-]")  # what Markdown, or Streamlit in it, reads as more than itself
+MARKS = re.compile(r"[\\`*_{}\[\]()<>#+!|$:~^=&@.-]")  # what Markdown, or Streamlit in it, reads as more than itself
+
+ORDINARY = re.compile(r"[\w ()/,.+=%-]*")
+JOINED = re.compile(r"(?<=[:@])(?=[\w/])|(?<=www)(?=\.)")  # within addresses and :icons:, which no backslash keeps from being read
 
 
 def badge(word: str, text: str = "") -> str:
@@ -54,7 +57,7 @@ def effect(verdict: Mapping[str, Any]) -> str:
     """The estimate with its unit, its 95% interval and n, as far as there are."""
     if not math.isfinite(verdict["effect"]):
         return ""
-    unit = verdict["unit"] if verdict["unit"].startswith("%") else f" {verdict['unit']}".rstrip()
+    unit = verdict["unit"] if verdict["unit"].startswith("%") else f" {plain(verdict['unit'])}".rstrip()
     words = f"**{number(verdict['effect'])}{unit}**"
     if math.isfinite(verdict["low"]) and math.isfinite(verdict["high"]):
         words += f", 95% interval {number(verdict['low'])} to {number(verdict['high'])}"
@@ -96,9 +99,18 @@ def count(number: int, noun: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Somebody's text as Markdown that shows just that text.
+    """Somebody's text as Markdown that shows just that text, with nothing in it that becomes a link or an icon.
 
     >>> plain("a_b [c](d)")
     'a\\\\_b \\\\[c\\\\]\\\\(d\\\\)'
     """
-    return MARKS.sub(r"\\\g<0>", text.replace("\n", " "))
+    return MARKS.sub(r"\\\g<0>", JOINED.sub("\N{WORD JOINER}", " ".join(text.splitlines())))
+
+
+def option(text: str) -> str:
+    """The same as one of several pills: an ordinary name stays as it is, since the address repeats it.
+
+    >>> option("validation_loss (log)"), option("![a](b)")
+    ('validation_loss (log)', '\\\\!\\\\[a\\\\]\\\\(b\\\\)')
+    """
+    return text if ORDINARY.fullmatch(text) and not JOINED.search(text) else plain(text)

@@ -58,7 +58,7 @@ class Limits:
         text: characters of a text.
     """
 
-    upload_bytes: int = 500_000_000
+    upload_bytes: int = 200_000_000
     unpacked_bytes: int = 1_000_000_000
     ratio: float = 200.0
     members: int = 100_000

@@ -536,7 +536,9 @@ class Engine:
         spec = active.spec
         try:
             given = inputs_of_runs.read(self.store, spec.inputs, for_a_paper=registry.declared(spec.slug).paper.family != "lab")
-            worker.start((run, cell), RunCell(spec.slug, cell.arm, spec.params, cell.seeds, device, recorded, given))
+            worker.start(
+                (run, cell), RunCell(spec.slug, cell.arm, spec.params, cell.seeds, device, recorded, given, self.cell_bytes)
+            )
         except ParameterError as error:  # the snapshot has no classes to tell apart, or was deleted while the run was waiting
             self._end_cell(run, cell, "failed", message=str(error))
         except OSError:

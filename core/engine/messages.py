@@ -24,6 +24,7 @@ class RunCell:
     device: str
     recorded: Mapping[str, list[Recorded]]
     given: Mapping[str, Any]  # further fields of core.methods.base.Inputs
+    memory_bytes: int = 2**63 - 1  # that the worker may hold
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from core import limits
 from core.hub.failures import HubError, explaining
 
 TOKENS = "https://huggingface.co/settings/tokens"
 
 
 def has_own_token() -> bool:
-    """Whether HF_TOKEN may be used for visitors: it is set, and this is not a Space, whose visitors are strangers to its owner."""
-    return bool(os.environ.get("HF_TOKEN")) and "SPACE_ID" not in os.environ
+    """Whether HF_TOKEN may be used for visitors: it is set, and they are not strangers to its owner, as in public mode."""
+    return bool(os.environ.get("HF_TOKEN")) and not limits.from_environment().public
 
 
 def push(

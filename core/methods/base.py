@@ -167,7 +167,9 @@ class ParamSpec:
         return parsed
 
     def _refuse(self, value: Any) -> ParameterError:
-        return ParameterError(f"{self.name} is {value!r}; allowed: {self.allowed}.")
+        given = repr(value)
+        given = given if len(given) <= 80 else f"{given[:80]}…"
+        return ParameterError(f"{self.name} is {given}; allowed: {self.allowed}.")
 
 
 def param_specs(params_class: type) -> dict[str, ParamSpec]:

@@ -29,24 +29,23 @@ HIDDEN = """SELECT table_name FROM duckdb_tables() WHERE table_name NOT IN (SELE
 UNION ALL SELECT view_name FROM duckdb_views() WHERE schema_name <> 'information_schema'"""
 TABLE_FUNCTIONS = ("range", "unnest")
 # Their time and memory grow with what they are given and no faster, which is not so of repeat, replace, printf or levenshtein.
-FUNCTIONS = frozenset(
-    """
-    count count_star count_if sum fsum avg mean min max median mode stddev stddev_samp stddev_pop variance var_samp var_pop sem
-    quantile quantile_cont quantile_disc approx_quantile approx_count_distinct corr covar_samp covar_pop regr_slope regr_intercept
-    regr_r2 regr_count skewness kurtosis entropy mad product geomean bool_and bool_or first last any_value arg_min arg_max min_by
-    max_by list array_agg string_agg group_concat listagg histogram
-    row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value nth_value grouping
-    abs ceil ceiling floor round trunc sqrt cbrt exp ln log log2 log10 pow power sign greatest least mod add subtract multiply
-    divide isfinite isnan isinf pi sin cos tan asin acos atan atan2 sinh cosh tanh degrees radians
-    lower upper trim ltrim rtrim length len strlen left right substr substring strpos instr position contains starts_with ends_with
-    prefix suffix concat concat_ws split_part regexp_matches regexp_full_match regexp_extract translate octet_length
-    like_escape ilike_escape not_like_escape not_ilike_escape if nullif ifnull coalesce typeof
-    date_trunc date_part date_diff date_sub date_add datediff datetrunc datepart epoch epoch_ms strftime now today timezone year
-    month day hour minute second week dayofweek dayname monthname to_years to_months to_weeks to_days to_hours to_minutes to_seconds
-    json_extract json_extract_string json_keys json_array_length json_type
-    list_value list_contains list_extract list_element array_extract array_length struct_pack struct_extract row unnest
-    """.split()  # noqa: SIM905
-)
+NAMES = """
+count count_star count_if sum fsum avg mean min max median mode stddev stddev_samp stddev_pop variance var_samp var_pop sem
+quantile quantile_cont quantile_disc approx_quantile approx_count_distinct corr covar_samp covar_pop regr_slope regr_intercept
+regr_r2 regr_count skewness kurtosis entropy mad product geomean bool_and bool_or first last any_value arg_min arg_max min_by
+max_by list array_agg string_agg group_concat listagg histogram
+row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value nth_value grouping
+abs ceil ceiling floor round trunc sqrt cbrt exp ln log log2 log10 pow power sign greatest least mod add subtract multiply
+divide isfinite isnan isinf pi sin cos tan asin acos atan atan2 sinh cosh tanh degrees radians
+lower upper trim ltrim rtrim length len strlen left right substr substring strpos instr position contains starts_with ends_with
+prefix suffix concat concat_ws split_part regexp_matches regexp_full_match regexp_extract translate octet_length
+like_escape ilike_escape not_like_escape not_ilike_escape if nullif ifnull coalesce typeof
+date_trunc date_part date_diff date_sub date_add datediff datetrunc datepart epoch epoch_ms strftime now today timezone year
+month day hour minute second week dayofweek dayname monthname to_years to_months to_weeks to_days to_hours to_minutes to_seconds
+json_extract json_extract_string json_keys json_array_length json_type
+list_value list_contains list_extract list_element array_extract array_length struct_pack struct_extract row unnest
+"""
+FUNCTIONS = frozenset(NAMES.split())
 
 EXAMPLES = {
     "Papers and how their claims fared": """SELECT slug, preset, verdict, count(*) AS claims

@@ -154,10 +154,16 @@ def test_deleting_a_running_run_removes_it(engine):
 def test_a_cell_over_its_limits_ends_with_a_message(tmp_path):
     with Engine(tmp_path / "store.duckdb", workers=2, cell_seconds=8, cell_bytes=1 * 2**30) as engine:
         hog = engine.make_spec("faults", "smoke", arms=["hog"], seeds=1)
+        gulp = engine.make_spec("faults", "smoke", arms=["gulp"], seeds=1)
         hang = engine.make_spec("faults", "smoke", arms=["hangs"], seeds=1)
-        for spec in (hog, hang):
+        ends = (
+            (hog, "; the limit for one cell is 1.0 GB."),
+            (gulp, "Ended as it asked for more memory; the limit for one cell is 1.0 GB."),
+            (hang, "Ended after 8 seconds, the limit"),
+        )
+        for spec, _ in ends:
             engine.submit(spec)
-        for spec, message in ((hog, "GB of memory; the limit for one cell is 1.0 GB."), (hang, "Ended after 8 seconds, the limit")):
+        for spec, message in ends:
             assert engine.wait(spec.run, timeout=300)
             assert message in engine.store.cells(spec.run)["message"].iloc[0]
             assert engine.store.run(spec.run)["status"] == "failed"

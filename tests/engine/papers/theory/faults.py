@@ -40,6 +40,7 @@ ARMS = (
     Arm("orphan", "Orphan", "Builds on the one that raises.", role="ablation", after=("raises",)),
     Arm("dies", "Dies", "Kills its own process.", role="ablation"),
     Arm("hog", "Hog", "Takes ever more memory.", role="ablation"),
+    Arm("gulp", "Gulp", "Takes eight gigabytes at once.", role="ablation"),
     Arm("hangs", "Hangs", "Never returns and records nothing.", role="ablation"),
     Arm("nan", "NaN", "Records NaN and infinity.", role="ablation"),
     Arm("strange", "Strange", "Records a result that the claim cannot read.", role="ablation"),
@@ -84,8 +85,10 @@ def run(arm: str, params: Params, inputs: Inputs, record: Recorder) -> None:
     if arm == "hog":
         kept = []
         while True:
-            kept.append(torch.ones(4_000_000))
+            kept.append(torch.ones(40_000_000))
             time.sleep(0.01)
+    if arm == "gulp":
+        torch.ones(2_000_000_000)
     if arm == "nan":
         record.scalars(params.steps, walk=float("nan"))
         record.scalars(params.steps + 1, walk=float("inf"))
