@@ -262,8 +262,8 @@ def take_away(run: str, finished: str, arm: str, names: list[str], chart: Any | 
                 help="The calibrator's numbers, fitted on all items, and the formula that applies them.",
             )  # fmt: skip
         if chart is not None:
-            exports.picture_button(chart, run, SLUG, "png")
-            exports.picture_button(chart, run, SLUG, "svg")
+            exports.picture_button(lambda: chart, run, SLUG, "png")
+            exports.picture_button(lambda: chart, run, SLUG, "svg")
         exports.data_button(store, run, SLUG, "Data")
     if arm in rows:
         st.markdown("How the file's numbers make probabilities:")

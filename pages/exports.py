@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any, Literal
 
@@ -41,11 +42,11 @@ def page_button(store: Store, run: str, slug: str, label: str) -> None:
     )
 
 
-def picture_button(chart: Any, run: str, slug: str, kind: Literal["png", "svg"]) -> None:
-    """A chart as a file; drawn when it is pressed."""
+def picture_button(make: Callable[[], Any], run: str, slug: str, kind: Literal["png", "svg"]) -> None:
+    """The chart that `make` returns as a file; made and drawn when it is pressed."""
     st.download_button(
         f"Picture ({kind.upper()})",
-        lambda: report.image(chart, kind),
+        lambda: report.image(make(), kind),
         f"{slug} {run}.{kind}",
         "image/png" if kind == "png" else "image/svg+xml",
         key=f"{kind}-{run}",

@@ -363,11 +363,12 @@ def take_away(method: Method, run: str | None) -> None:
     with st.container(horizontal=True):
         exports.data_button(store, run, method.slug, "Data")
         exports.page_button(store, run, method.slug, "Page")
-        view = next((view for view in method.views if view.title == st.session_state.get("view")), method.views[0])
-        chart = report.figure(store, run, view, method=method)
-        if chart is not None:
-            exports.picture_button(chart, run, method.slug, "png")
-            exports.picture_button(chart, run, method.slug, "svg")
+        number = next((n for n, view in enumerate(method.views) if view.title == st.session_state.get("view")), 0)
+        finished = store.run(run)["finished"]
+        if finished and pictures.of_ended_view(run, finished, method.slug, number):
+            make = partial(report.figure, store, run, method.views[number], method=method)
+            exports.picture_button(make, run, method.slug, "png")
+            exports.picture_button(make, run, method.slug, "svg")
     share(run)
     st.markdown("Link to this run:")
     st.code(f"{st.context.url.split('?')[0]}?paper={method.slug}&run={run}", language=None, wrap_lines=True)
@@ -377,8 +378,9 @@ def share(run: str) -> None:
     """Where visitors share the app: whether all see a run of one's own, or only who has its link."""
     if visitor.name() in store.owners(run):
         shared = st.toggle("Show this run to all visitors", store.is_shared(run), key=f"shared-{run}")
-        with store.writing() as writer:
-            writer.set_shared(run, shared)
+        if shared != store.is_shared(run):
+            with store.writing() as writer:
+                writer.set_shared(run, shared)
         st.caption("All visitors see it." if shared else "Only who has its link sees it.")
 
 

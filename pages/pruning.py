@@ -189,7 +189,7 @@ def status_line(row: dict[str, Any]) -> None:
     following.failures(server.progress(row["run"]))
 
 
-def costs(run: str) -> None:
+def costs(run: str, finished: Any) -> None:
     """Accuracy, loss, calibration and disagreement against the share that was removed."""
     dense = store.results(run).query("arm == @DENSE")
     if len(dense):
@@ -204,11 +204,11 @@ def costs(run: str) -> None:
     name = st.segmented_control(
         "Picture", list(views), default=tool.views[0].title, required=True, label_visibility="collapsed", key="cost"
     )
-    chart = report.figure(store, run, views[name], method=tool, dark=pictures.is_dark())
+    picture = pictures.of_ended_view(run, finished, SLUG, list(views).index(name))
     with st.container(key="picture"):
-        pictures.draw(pictures.of_words("Nothing was recorded for this picture") if chart is None else pictures.of_chart(chart))
+        pictures.draw(picture or pictures.of_words("Nothing was recorded for this picture"))
     st.caption(views[name].caption)
-    if chart is not None:
+    if picture:
         pins.button(PictureSlide(run, [*views].index(name)))
 
 
@@ -344,7 +344,7 @@ def result(row: dict[str, Any]) -> None:
     )
     if costs_tab.open:
         with costs_tab:
-            costs(run)
+            costs(run, row["finished"])
     if not present:
         return
     layers = store.table(run, "layers")

@@ -17,10 +17,13 @@ from core.methods import registry
 from core.methods.base import Inputs, make_params
 from core.recorder import Recorder
 
+NICE = 5  # the app and its pages come first where there is not a core for everybody
+
 
 def main(descriptor: int) -> None:
     """Serves tasks until the connection closes."""
     end_with_parent()
+    os.nice(NICE)
     connection = Connection(descriptor)
     warm_up()
     connection.send(Hello(look()))
