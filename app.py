@@ -5,6 +5,7 @@ The engine belongs to the server and not to a visitor: its workers warm up befor
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections import deque
 from collections.abc import AsyncIterator
@@ -67,6 +68,7 @@ def start() -> None:
     engine()
     registry.catalogue()
     import_module("core.report")  # and with it the library of charts
+    gc.freeze()  # Streamlit collects garbage after every run of a script: what is here by now it need not go through
 
 
 @asynccontextmanager

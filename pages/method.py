@@ -381,8 +381,9 @@ def share(run: str) -> None:
     """Where visitors share the app: whether all see a run of one's own, or only who has its link."""
     if visitor.name() in store.owners(run):
         shared = st.toggle("Show this run to all visitors", store.is_shared(run), key=f"shared-{run}")
-        with store.writing() as writer:
-            writer.set_shared(run, shared)
+        if shared != store.is_shared(run):
+            with store.writing() as writer:
+                writer.set_shared(run, shared)
         st.caption("All visitors see it." if shared else "Only who has its link sees it.")
 
 

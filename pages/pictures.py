@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 import altair
 import pandas as pd
+import pyarrow as pa
 import streamlit as st
+from altair.utils.schemapi import disable_debug_mode
 
 from app import engine
 from core import report
@@ -18,6 +20,7 @@ Specification = dict[str, Any]
 Size = Literal["full", "card"]
 
 altair.data_transformers.disable_max_rows()  # what a chart may show is decided by the store's queries
+disable_debug_mode()  # each part of a chart is checked against its schema while it is put together: the tests do that
 
 
 def is_dark() -> bool:
@@ -36,8 +39,13 @@ def draw_live(chart: Any) -> None:
 
 
 def of_chart(chart: Any) -> Specification:
-    """The specification of a chart of core.charts, which is right by its tests: validating it again would take most of the time."""
-    return chart.to_dict(validate=False)
+    """The specification of a chart of core.charts, which is right by its tests: validating it again would take most of the time.
+
+    Its rows become Arrow tables, as Streamlit would make them each time anew that a kept specification is drawn.
+    """
+    found = chart.to_dict(validate=False)
+    tables = {name: pa.Table.from_pandas(pd.DataFrame(rows)) for name, rows in found.get("datasets", {}).items()}
+    return found | {"datasets": tables}
 
 
 def of_words(words: str) -> Specification:

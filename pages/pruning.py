@@ -189,7 +189,7 @@ def status_line(row: dict[str, Any]) -> None:
     following.failures(server.progress(row["run"]))
 
 
-def costs(run: str) -> None:
+def costs(run: str, finished: Any) -> None:
     """Accuracy, loss, calibration and disagreement against the share that was removed."""
     dense = store.results(run).query("arm == @DENSE")
     if len(dense):
@@ -205,8 +205,7 @@ def costs(run: str) -> None:
         "Picture", list(views), default=tool.views[0].title, required=True, label_visibility="collapsed", key="cost",
         bind="query-params",
     )  # fmt: skip
-    chart = report.figure(store, run, views[name], method=tool, dark=pictures.is_dark())
-    picture = None if chart is None else pictures.of_chart(chart)
+    picture = pictures.of_ended_view(run, finished, SLUG, list(views).index(name))
     with st.container(key="picture"):
         pictures.draw(picture or pictures.of_words("Nothing was recorded for this picture"))
     if picture is None:
@@ -359,7 +358,7 @@ def result(row: dict[str, Any]) -> None:
     )
     if costs_tab.open:
         with costs_tab:
-            costs(run)
+            costs(run, row["finished"])
     if not present:
         return
     layers = store.table(run, "layers")

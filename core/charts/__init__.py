@@ -10,6 +10,7 @@
 
 Show a chart with `st.altair_chart(chart, theme=None, width="stretch")`. A chart of size "card" has no titles and no legend.
 Each has a description, its alternative text. Nothing here knows the store, methods or Streamlit.
+Channels are given as objects, alt.Y2("high:Q"): for each that is a bare string Altair looks through all its classes, 10 ms a time.
 """
 
 from core.charts.bars import bars

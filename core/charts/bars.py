@@ -103,11 +103,13 @@ def _panel(
     base = alt.Chart(theme.compact(means)).encode(y=row, yOffset=offset)
     layers = []
     if from_zero:
-        layers.append(base.mark_bar(opacity=0.32, cornerRadiusEnd=2).encode(x=across, x2="zero:Q", color=tint, tooltip=hints))
+        layers.append(
+            base.mark_bar(opacity=0.32, cornerRadiusEnd=2).encode(x=across, x2=alt.X2("zero:Q"), color=tint, tooltip=hints)
+        )
     if means["low"].notna().any():
         layers.append(
             base.mark_rule(strokeWidth=2.4 if full else 1.6).encode(
-                x=alt.X("bottom:Q", title=across["title"]), x2="top:Q", color=tint
+                x=alt.X("bottom:Q", title=across["title"]), x2=alt.X2("top:Q"), color=tint
             )
         )
     dots = alt.Chart(theme.compact(seeds)).mark_point(size=26 if full else 12, strokeWidth=1.4, filled=False, opacity=0.9)
@@ -120,7 +122,7 @@ def _panel(
         number = base.mark_text(align="right", dx=52, color=ink).encode(x=alt.XValue("width"))
         layers.append(number.encode(text=alt.Text("y:Q", format=y.format or ".4~r")))
         above = alt.Chart(pd.DataFrame({"row": order})).mark_text(align="left", baseline="bottom", dy=-3, color=ink)
-        layers.append(above.encode(x=alt.value(0), y=alt.Y("row:N", sort=order, bandPosition=0), text="row:N"))
+        layers.append(above.encode(x=alt.XValue(0), y=alt.Y("row:N", sort=order, bandPosition=0), text=alt.Text("row:N")))
     return theme.framed(alt.layer(*layers), step * max(len(order), 1) - (step - lane * lanes))
 
 

@@ -40,11 +40,13 @@ def images(
     across = alt.X("place:O", axis=None, scale=alt.Scale(domain=list(range(IN_A_ROW[size])), paddingInner=0.08, paddingOuter=0))
     rows = alt.Scale(paddingInner=gap / (step + gap), paddingOuter=0)
     hints = [alt.Tooltip("title:N", title="Row"), alt.Tooltip("index:Q", title="Image")]
-    grid = alt.Chart(pictures).mark_image(smooth=False).encode(x=across, y=alt.Y("row:O", axis=None, scale=rows), url="url:N")
+    grid = (
+        alt.Chart(pictures).mark_image(smooth=False).encode(x=across, y=alt.Y("row:O", axis=None, scale=rows), url=alt.Url("url:N"))
+    )
     layers = [grid.encode(tooltip=hints) if size == "full" else grid]
     if size == "full":
         names = alt.Chart(pictures.drop_duplicates("row")[["row", "title"]]).mark_text(align="left", baseline="bottom", dy=-5)
-        layers.append(names.encode(x=alt.value(0), y=alt.Y("row:O", axis=None, bandPosition=0), text="title:N"))
+        layers.append(names.encode(x=alt.XValue(0), y=alt.Y("row:O", axis=None, bandPosition=0), text=alt.Text("title:N")))
     text = f"{description or 'Recorded images'}. Rows: {'; '.join(map(str, shown[row]))}."
     longest = max((len(value) for value in shown[array]), default=0)
     notes = [f"{IN_A_ROW[size]} of {longest} images of a row are shown, evenly chosen."] if longest > IN_A_ROW[size] else []

@@ -51,14 +51,14 @@ def interval(verdicts: pd.DataFrame, *, dark: bool = False, size: Size = "full",
     shown = base.transform_filter("isValid(datum.effect)")
     none = alt.Chart(rows.assign(zero=0.0)).transform_filter("isValid(datum.effect)").encode(y=lane)
     tick = 18 if full else 14
-    ends = shown.transform_filter("isValid(datum.low)").encode(x=at["low"], x2="high:Q", color=tint)
+    ends = shown.transform_filter("isValid(datum.low)").encode(x=at["low"], x2=alt.X2("high:Q"), color=tint)
     enough = shown.transform_filter("isValid(datum.smallest)").encode(x=at["smallest"])
     shape = alt.Shape("outcome:N", scale=alt.Scale(domain=list(SHAPES), range=list(SHAPES.values())), legend=None)
     dot = shown.mark_point(filled=True, size=90 if full else 50, opacity=1, yOffset=lift).encode(
         x=at["effect"], color=tint, shape=shape
     )
     layers = [
-        none.mark_rule(color=chosen.line, yOffset=lift, y2Offset=lift).encode(x=alt.value(0), x2=alt.value("width")),
+        none.mark_rule(color=chosen.line, yOffset=lift, y2Offset=lift).encode(x=alt.XValue(0), x2=alt.X2Value("width")),
         none.mark_tick(orient="vertical", size=tick + 10, thickness=1.6, color=chosen.baseline, opacity=1, yOffset=lift).encode(
             x=alt.X("zero:Q", axis=None, scale=scale)
         ),
@@ -109,15 +109,17 @@ def _short(value: float) -> str:
 def _words(base: alt.Chart, tint: alt.Color, chosen: Palette, hints: list[alt.Tooltip]) -> list[alt.Chart]:
     shape = alt.Shape("outcome:N", scale=alt.Scale(domain=list(SIGNS), range=list(SIGNS.values())), legend=None)
     sign = base.mark_point(size=90, strokeWidth=2.4, filled=False, opacity=1, yOffset=-29).encode(
-        x=alt.value(8), shape=shape, color=tint
+        x=alt.XValue(8), shape=shape, color=tint
     )
-    head = base.mark_text(align="left", fontSize=13, fontWeight=600, yOffset=-28).encode(x=alt.value(22), text="head:N", color=tint)
+    head = base.mark_text(align="left", fontSize=13, fontWeight=600, yOffset=-28).encode(
+        x=alt.XValue(22), text=alt.Text("head:N"), color=tint
+    )
     claim = base.mark_text(align="left", fontSize=12.5, yOffset=-8, limit=alt.ExprRef("width - 4")).encode(
-        x=alt.value(2), text="text:N"
+        x=alt.XValue(2), text=alt.Text("text:N")
     )
     text = alt.ExprRef("width < 440 ? datum.brief : datum.number")
     number = base.mark_text(align="right", fontSize=12, color=chosen.muted, yOffset=-28, text=text).encode(x=alt.XValue("width"))
     why = base.transform_filter("!isValid(datum.effect)").mark_text(
         align="left", color=chosen.muted, yOffset=12, limit=alt.ExprRef("width - 4")
     )
-    return [sign, head, claim.encode(tooltip=hints), number, why.encode(x=alt.value(2), text="detail:N", tooltip=hints)]
+    return [sign, head, claim.encode(tooltip=hints), number, why.encode(x=alt.XValue(2), text=alt.Text("detail:N"), tooltip=hints)]

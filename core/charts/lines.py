@@ -152,19 +152,23 @@ def _panel(layers: _Layers, look: _Look, hover: str) -> Any:
     tints = {title: tint for title, tint in look.colours.items() if title != look.rule}
     legend = theme.legend_of(list(tints), size, look.legend_title, symbolType="stroke")
     colour = theme.colour_of(tints, legend)
-    base = alt.Chart(mean).encode(x=across, y=up, color=colour, detail="piece:N")
+    base = alt.Chart(mean).encode(x=across, y=up, color=colour, detail=alt.Detail("piece:N"))
     line = base.mark_line(strokeWidth=2.2 if size == "full" else 1.8, strokeCap="round", strokeJoin="round")
     if look.dashed:
         dashes = alt.Scale(domain=list(tints), range=[DASHES[title in look.dashed] for title in tints])
         line = line.encode(strokeDash=alt.StrokeDash("key:N", scale=dashes, legend=legend))
     drawn: list[Any] = []
     if mean["low"].notna().any():
-        band = alt.Chart(mean).mark_area(opacity=0.16).encode(x=across, fill=theme.fill_of(tints, legend), detail="piece:N")
-        drawn.append(band.encode(y=theme.y_channel(look.y, y_values, size, "bottom"), y2="top:Q"))
+        band = (
+            alt.Chart(mean)
+            .mark_area(opacity=0.16)
+            .encode(x=across, fill=theme.fill_of(tints, legend), detail=alt.Detail("piece:N"))
+        )
+        drawn.append(band.encode(y=theme.y_channel(look.y, y_values, size, "bottom"), y2=alt.Y2("top:Q")))
     drawn.append(line)
     if len(single):
         thin = alt.Chart(single).mark_line(strokeWidth=1, opacity=0.6)
-        drawn.append(thin.encode(x=across, y=up, color=colour, detail=["seed:N", "piece:N"]))
+        drawn.append(thin.encode(x=across, y=up, color=colour, detail=[alt.Detail("seed:N"), alt.Detail("piece:N")]))
     return alt.layer(
         *drawn,
         *_rules(layers.rules, up, look),
@@ -185,7 +189,8 @@ def _dots(mean: pd.DataFrame, across: alt.X, up: alt.Y, colour: alt.Color, look:
         )
     x, y = look.x, look.y
     near = alt.selection_point(name=hover, nearest=True, on="pointerover", clear="pointerout", empty=False)
-    visible = alt.value(1) if few else alt.when(near | alt.datum.alone).then(alt.value(1)).otherwise(alt.value(0))
+    pointed = alt.when(near | alt.datum.alone).then(alt.value(1)).otherwise(alt.value(0))
+    visible = alt.OpacityValue(1) if few else alt.OpacityValue(**pointed)
     hints = [
         alt.Tooltip("key:N", title="Curve"),
         theme.tooltip("x", x.name, x.format, digits=6),
@@ -207,10 +212,10 @@ def _rules(rules: pd.DataFrame, up: alt.Y, look: _Look) -> list[alt.Chart]:
     base = alt.Chart(theme.compact(rules)).encode(y=up)
     drawn = [base.mark_rule(color=tint, strokeWidth=1.6, strokeDash=[2, 3])]
     if rules["low"].notna().all():
-        drawn.insert(0, base.mark_rect(color=tint, opacity=0.12).encode(y="low:Q", y2="high:Q"))
+        drawn.insert(0, base.mark_rect(color=tint, opacity=0.12).encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q")))
     if look.size == "full":
         words: dict[str, Any] = {"align": "right", "baseline": "bottom", "dy": -4, "dx": -2, "fontSize": 12}
-        at, paper = base.encode(x=alt.XValue("width"), text="key:N"), theme.palette(look.dark).background
+        at, paper = base.encode(x=alt.XValue("width"), text=alt.Text("key:N")), theme.palette(look.dark).background
         drawn += [at.mark_text(**words, stroke=paper, strokeWidth=3, color=paper), at.mark_text(**words, color=tint)]
     return drawn
 

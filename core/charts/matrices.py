@@ -250,7 +250,11 @@ def _cells(
     reach = rows.assign(
         **{f"{name}2": rows[f"{name}2"] + 0.15 * (rows[f"{name}2"] - rows[name]) for name in ("x", "y")}
     )  # the next cell covers the seam
-    chart = alt.Chart(reach).mark_rect(clip=True, invalid="show").encode(x=across, x2="x2:Q", y=down, y2="y2:Q", color=colour)
+    chart = (
+        alt.Chart(reach)
+        .mark_rect(clip=True, invalid="show")
+        .encode(x=across, x2=alt.X2("x2:Q"), y=down, y2=alt.Y2("y2:Q"), color=colour)
+    )
     chart = chart.encode(tooltip=hints) if size == "full" else chart
     if ink is None:
         return alt.layer(chart)
@@ -320,7 +324,11 @@ def _grid(rows: pd.DataFrame, x: Axis, y: Axis, value: Axis, colour: alt.Color, 
     chart = alt.Chart(theme.compact(cells[["x", "x2", "y", "y2", "x0", "y0", "value"]])).mark_rect(
         stroke=theme.palette(dark).background, strokeWidth=1, invalid="show"
     )
-    layers = [chart.encode(x=across, x2="x2:Q", y=up, y2="y2:Q", color=colour, tooltip=hints if size == "full" else alt.Undefined)]
+    layers = [
+        chart.encode(
+            x=across, x2=alt.X2("x2:Q"), y=up, y2=alt.Y2("y2:Q"), color=colour, tooltip=hints if size == "full" else alt.Undefined
+        )
+    ]
     if best:
         sign = 1 if best == "min" else -1
         chosen = cells.loc[(sign * cells["value"]).groupby(cells["x0"]).idxmin().dropna()]

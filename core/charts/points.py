@@ -120,7 +120,7 @@ def scaling(
     across, up = theme.x_channel(x, frame["x"], size), theme.y_channel(y, frame["y"], size)
     base = alt.Chart(theme.compact(law)).encode(x=across)
     layers = [
-        base.mark_area(opacity=0.16).encode(y=theme.y_channel(y, frame["y"], size, "low"), y2="high:Q", fill=fill),
+        base.mark_area(opacity=0.16).encode(y=theme.y_channel(y, frame["y"], size, "low"), y2=alt.Y2("high:Q"), fill=fill),
         base.transform_filter("!datum.beyond").mark_line(strokeWidth=2).encode(y=up, color=tint),
         base.transform_filter("datum.beyond").mark_line(strokeWidth=2, strokeDash=[5, 4]).encode(y=up, color=tint),
     ]
@@ -291,7 +291,7 @@ def _segments(rows: pd.DataFrame, x: Axis, y: Axis, dark: bool, size: Size) -> a
     drawn = theme.compact(rows[SEGMENT_COLUMNS].astype(float))
     chart = alt.Chart(drawn).mark_rule(color=theme.palette(dark).text, strokeWidth=1.6, clip=True)
     across, up = theme.x_channel(x, drawn["x"], size), theme.y_channel(y, drawn["y"], size)
-    return chart.encode(x=across, y=up, x2="x2:Q", y2="y2:Q")
+    return chart.encode(x=across, y=up, x2=alt.X2("x2:Q"), y2=alt.Y2("y2:Q"))
 
 
 def _law(line: Line, last: float, x: pd.Series) -> pd.DataFrame:

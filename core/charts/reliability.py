@@ -153,15 +153,16 @@ def _diagram(table: pd.DataFrame, tint: str, look: _Look) -> Any:
     )
     base = alt.Chart(theme.compact(table)).encode(x=across)
     line = base.mark_line(strokeWidth=2 if look.smooth else 1.4, color=tint, opacity=1 if look.smooth else 0.7).encode(y=up)
-    interval_of = {"y": alt.Y("low:Q", scale=unit, title=up["title"]), "y2": "high:Q"}
+    interval_of = {"y": alt.Y("low:Q", scale=unit, title=up["title"]), "y2": alt.Y2("high:Q")}
     if look.smooth:
         layers = [ideal.encode(x=across, y=up), base.mark_area(opacity=0.2, color=tint).encode(**interval_of), line]
         if full:
             over = base.mark_point(filled=True, size=90, opacity=0, color=tint).encode(y=up, tooltip=_hints(look))
             layers.append(over)
         return alt.layer(*layers, width=look.width, height=look.width if full else 104)
-    gap = base.mark_rule(strokeWidth=5, opacity=0.2, color=tint).encode(y=up, y2="confidence:Q")
-    seen = alt.when("datum.count < 10").then(alt.value(0.3)).otherwise(alt.value(1))  # few predictions tell little
+    gap = base.mark_rule(strokeWidth=5, opacity=0.2, color=tint).encode(y=up, y2=alt.Y2("confidence:Q"))
+    few = alt.when("datum.count < 10").then(alt.value(0.3)).otherwise(alt.value(1))  # they tell little
+    seen = alt.OpacityValue(**few)
     interval = base.mark_rule(strokeWidth=1.6, color=tint).encode(opacity=seen, **interval_of)
     dots = base.mark_point(filled=True, size=46 if full else 22, color=tint).encode(
         y=up, opacity=seen, **({"tooltip": _hints(look)} if full else {})
@@ -191,4 +192,6 @@ def _counts(table: pd.DataFrame, tint: str, look: _Look) -> alt.Chart:
         alt.Tooltip("count:Q", title="Predictions", format=","),
     ]
     chart = alt.Chart(theme.compact(table)).mark_bar(opacity=0.45, color=tint, binSpacing=1)
-    return chart.encode(x=across, x2="end:Q", y=up, y2=alt.Y2Datum(0), tooltip=hints).properties(width=look.width, height=44)
+    return chart.encode(x=across, x2=alt.X2("end:Q"), y=up, y2=alt.Y2Datum(0), tooltip=hints).properties(
+        width=look.width, height=44
+    )

@@ -77,7 +77,9 @@ def _panel(rows: pd.DataFrame, x: Axis, y: Axis, time: Axis, colour: alt.Color, 
         theme.tooltip("y", y.name, y.format),
         alt.Tooltip("seed:Q", title="Seed"),
     ]
-    path = base.mark_line(strokeWidth=0.8, opacity=0.5, color=chosen.muted).encode(order="t:Q", detail="seed:N")
+    path = base.mark_line(strokeWidth=0.8, opacity=0.5, color=chosen.muted).encode(
+        order=alt.Order("t:Q"), detail=alt.Detail("seed:N")
+    )
     dots = base.mark_circle(size=34 if size == "full" else 12, opacity=1).encode(color=colour)
     first = rows.loc[rows.groupby("seed")["t"].idxmin()]
     ring = alt.Chart(first).mark_point(size=150, filled=False, strokeWidth=1.8, color=chosen.text, opacity=1).encode(x=across, y=up)

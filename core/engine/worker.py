@@ -22,11 +22,13 @@ from core.recorder import Recorder
 RESERVED = 2**29  # bytes that a cell may reserve beyond what it may hold: the engine ends it where it fills them
 NO_MEMORY = ("can't allocate memory", "bad_alloc", "Cannot allocate memory")  # how native libraries say it
 TOKEN = re.compile(r"hf_[A-Za-z0-9]{8,}")
+NICE = 5  # the app and its pages come first where there is not a core for everybody
 
 
 def main(descriptor: int) -> None:
     """Serves tasks until the connection closes."""
     end_with_parent()
+    os.nice(NICE)
     connection = Connection(descriptor)
     warm_up()
     connection.send(Hello(look()))
