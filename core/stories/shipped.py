@@ -103,8 +103,6 @@ too sure of itself.""",
 points ({low} to {high}).
 The claim {verdict}.
 
-> {detail}
-
 **For a decision.** Wherever a person or a rule acts on a score, to approve, to refer, to stop, this is the property to ask a
 supplier for. It can be measured on your own data in an afternoon.""",
             claim="c1",
@@ -164,8 +162,6 @@ Look at the top panels for what is traded, and at accuracy for where the comprom
             "What the temperature moves",
             """Uniformity changes by **{effect}** over the range ({low} to {high}, n = {n}); {smallest} would have counted.
 
-> {detail}
-
 **In practice.** Sweep the temperature with the other hyperparameters, on a logarithmic grid. Reuse of a value from
 another data set
 is a guess: where the compromise lies depends on how many of the near negatives are in truth of the same class.""",
@@ -186,9 +182,9 @@ or do not lose time on the last step of the grid.""",
         Result(
             "transductive-clustering",
             "Cluster the queries before you train anything new",
-            """Where the items to classify arrive as a batch, their own structure is free information. Watch prototypes
-move from the few
-labelled examples into the middle of the clouds.""",
+            """Where the items to classify arrive as a batch, their own structure is free information.
+
+Prototypes have left the few labelled examples for the middle of the clouds.""",
             view=0,
         ),
         Result(
@@ -196,8 +192,6 @@ labelled examples into the middle of the clouds.""",
             "A few lines of K-means are a strong baseline",
             """With one labelled example a class, K-means adds **{effect} points** ({low} to {high}, n = {n}); the
 claim asked for {smallest}.
-
-> {detail}
 
 **In practice.** It needs no training and no new model. It does need batches, and classes that are about equally
 frequent: in uneven
@@ -225,8 +219,6 @@ batches the gain shrinks.""",
             "Order the confidences, and they become honest",
             """Calibration error falls by **{effect} points** ({low} to {high}, n = {n}).
 
-> {detail}
-
 **In practice.** It replaces a loss, not an architecture. Compare it with temperature scaling on a held-out set first: that takes
 minutes, and only what is better than that is worth a new training.""",
             claim="c1",
@@ -237,8 +229,6 @@ minutes, and only what is better than that is worth a new training.""",
             "In one pass, dropout only costs",
             """Without repetition there is nothing to overfit: dropout costs **{effect} nat** ({low} to {high}, n = {n}).
 
-> {detail}
-
 **In practice.** Before you regularise, count how often an item is seen. What helps in many epochs can hurt in one.""",
             claim="c2",
             verdict="holds",
@@ -247,8 +237,6 @@ minutes, and only what is better than that is worth a new training.""",
             "one-epoch",
             "Extrapolating a loss curve by a power law is risky",
             """The claim that the loss is a power law of the iterations **{verdict}**.
-
-> {detail}
 
 **In practice.** Do not promise a loss from a straight line through the first half of a run. Refit as you go.""",
             claim="c3",
@@ -303,23 +291,11 @@ Find the thin line, the thick mark and the bar in the picture. Which of them dec
         ),
         Result(
             "lazy-to-rich-grokking",
-            "What changes inside",
-            """The kernel of a network says which of its outputs move together when it learns. Its alignment with the
-target rises where the
-test loss falls: the network has found features that suit the task.
+            "A claim is as strong as its weakest part",
+            """The paper also says what happens inside: features turn towards the task, and they do so *after* the fit. That
+makes two parts, and a claim holds only if all of it does. This one is **{verdict}**.
 
-The paper says: not before. Look along the step axis, and compare with the slide before the last.""",
-            view=1,
-        ),
-        Result(
-            "lazy-to-rich-grokking",
-            "A picture can persuade where numbers do not",
-            """The picture looks convincing, yet this claim is **{verdict}**.
-
-> {detail}
-
-The claim has two parts, and a claim holds only if all of it does. Ask of every figure in a paper: which number would have been
-enough to prove it wrong?""",
+Ask of every claim in a paper: which number would have been enough to prove it wrong?""",
             claim="c3",
             verdict="undecided",
         ),
