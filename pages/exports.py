@@ -73,9 +73,9 @@ def chart_menu(specification: Specification, name: str, caption: str = "", slide
     """
     dark = pictures.is_dark()
     with _menu(name, caption, slide):
-        _file(name, "PNG", "image/png", lambda: report.image(specification, "png", dark=dark))
-        _file(name, "SVG", "image/svg+xml", lambda: report.image(specification, "svg", dark=dark))
-        _frames(name, lambda: report.drawn(specification))
+        _file(name, "PNG", "image/png", lambda: report.image(pictures.with_rows(specification), "png", dark=dark))
+        _file(name, "SVG", "image/svg+xml", lambda: report.image(pictures.with_rows(specification), "svg", dark=dark))
+        _frames(name, lambda: report.drawn(pictures.with_rows(specification)))
 
 
 def table_menu(frame: pd.DataFrame, name: str, caption: str = "") -> None:
