@@ -191,16 +191,23 @@ def test_every_answer_says_what_a_page_may_do_and_a_space_may_frame_it(strange):
         assert headers["Access-Control-Allow-Origin"] is None
 
 
-def test_a_page_cannot_ask_another_host(visitor, strange):
+def test_a_page_cannot_ask_another_host(browser, strange):
+    """Even where a stranger's words became an element, the browser would refuse what it asks for."""
     server, *_ = strange
-    page = visitor("/query", at=server)
-    directive = page.evaluate(
-        """() => new Promise((found) => {
-            document.addEventListener("securitypolicyviolation", (event) => found(event.effectiveDirective));
-            fetch("data:,").then(() => document.head.append(Object.assign(document.createElement("base"), {href: "http://x.invalid"})));
-        })"""
-    )
-    assert directive == "base-uri"
+    page = browser.new_page()
+    page.goto(server.url)
+    page.get_by_role("heading", level=1).wait_for()
+    for element, directive in (("img", "img-src"), ("script", "script-src-elem"), ("iframe", "frame-src")):
+        refused = page.evaluate(
+            """([element, address]) => new Promise((found) => {
+                const said = ({effectiveDirective, blockedURI}) => found([effectiveDirective, blockedURI]);
+                document.addEventListener("securitypolicyviolation", said);
+                document.body.append(Object.assign(document.createElement(element), {src: address}));
+            })""",
+            [element, f"http://{HOST}/{element}"],
+        )
+        assert refused[0] == directive and HOST in refused[1]
+    page.close()
 
 
 @pytest.mark.parametrize(
