@@ -179,8 +179,8 @@ def actions(story: Story, mine: bool) -> None:
         )  # fmt: skip
         if st.button("Make a copy", icon=":material/content_copy:", help="A story of your own with the same slides."):
             copy = stories.new(story.title, visitor.name(), story.slides)
-            stories.save(store, copy)
-            st.switch_page("story.py", query_params={"story": copy.story})
+            if keep(copy):
+                st.switch_page("story.py", query_params={"story": copy.story})
         if mine and st.button("Delete", icon=":material/delete:"):
             ask_before_deleting(story)
 

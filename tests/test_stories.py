@@ -81,6 +81,17 @@ def test_what_cannot_be_kept_is_said(store, title, slides, sentence):
     assert stories.of_visitor(store, "ada") == []
 
 
+def test_a_visitor_keeps_so_many_stories_and_can_still_change_each(store, monkeypatch):
+    monkeypatch.setattr("core.stories.story.STORIES", 2)
+    kept = [stories.new(title, "bob") for title in ("one", "two")]
+    for story in kept:
+        stories.save(store, story)
+    with pytest.raises(StoryError, match="You have 2 stories"):
+        stories.save(store, stories.new("three", "bob"))
+    stories.save(store, replace(kept[0], title="changed"))
+    assert [one.title for one in stories.of_visitor(store, "bob")] == ["changed", "two"]
+
+
 @pytest.mark.parametrize(
     ("number", "by", "order"), [(0, 1, "bacd"), (2, -1, "acbd"), (0, -1, "abcd"), (3, 1, "abcd"), (3, -3, "dabc")]
 )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from core.store import Store
 
-SLIDES, TITLE, NOTE = 60, 160, 5000  # slides in a story, characters in a title and in a note, at most
+STORIES, SLIDES, TITLE, NOTE = 100, 60, 160, 5000  # of a visitor, in a story, characters in a title and in a note, at most
 Frame = int | float | str | None
 
 
@@ -122,6 +122,9 @@ def check(story: Story) -> None:
 def save(store: Store, story: Story) -> None:
     """Keeps a story in place of an earlier one of its name and author. Raises: StoryError, StoreError."""
     check(story)
+    others = [one for one in store.stories(story.visitor) if one["story"] != story.story]
+    if len(others) >= STORIES:
+        raise StoryError(f"You have {len(others)} stories, the most that are kept; delete one.")
     with store.writing() as writer:
         writer.set_story(story.story, story.title.strip(), story.visitor, to_json(story.slides))
 

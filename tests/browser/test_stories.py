@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from core.stories import shipped
-from tests.browser.serving import PATIENCE, WIDTHS, serving, settled
+from tests.browser.serving import PATIENCE, WIDTHS, new_page, serving, settled
 from tests.test_stories import REFERENCE
 
 PAPER = "/method?paper=lottery-ticket"
@@ -148,16 +148,16 @@ def test_a_shipped_story_can_be_read_and_copied_but_not_changed(visitor, app):
 
 def test_a_deck_fits_every_width_in_both_themes_and_its_scripts_reach_nothing(browser, app):
     for width, theme, ground in (("wide", "light", "rgb(255, 255, 255)"), ("phone", "dark", "rgb(18, 21, 26)")):
-        size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
-        page = browser.new_context(viewport=size).new_page()
-        answer = page.goto(f"{app.url}/present/for-executives?theme={theme}#2")
+        across, down = WIDTHS[width]
+        page = new_page(browser, app, width)
+        answer = page.goto(f"/present/for-executives?theme={theme}#2")
         assert answer.headers["content-security-policy"].startswith("sandbox allow-scripts")
         expect(page.locator(".slide:visible svg")).to_be_visible(timeout=PATIENCE)
         for number in range(len(shipped.SLIDES["executives"])):
             page.keyboard.press("Home" if number == 0 else "ArrowRight")
-            assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+            assert page.evaluate("document.documentElement.scrollWidth") <= across
             if width == "wide":
-                assert page.evaluate("document.documentElement.scrollHeight") <= size["height"]
+                assert page.evaluate("document.documentElement.scrollHeight") <= down
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == ground
         assert page.evaluate("origin") == "null"
         page.context.close()
