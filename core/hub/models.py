@@ -442,8 +442,9 @@ def folder(name: str, revision: str = "") -> Path | None:
     """
     if name.startswith(PREFIX):
         return starter(name).path
+    revision = checked(name, revision)
     there = place(name)
-    commit = there.commit(checked(name, revision))
+    commit = there.commit(revision)
     if not COMMIT.fullmatch(commit):
         return None
     here = there.snapshot(commit)
