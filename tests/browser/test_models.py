@@ -204,7 +204,7 @@ def test_a_card_is_shown_as_text_and_fetches_nothing(visitor, at):
         ("/models?search=no+such+model", "No model matches."),
         ("/models?model=tiny/nothing", "There is no model tiny/nothing at"),
         ("/model", "The link names no model."),
-        ("/model?model=![x](https://example.org/x.png)", "'![x](https://example.org/x.png)' is no id of a Hub model"),
+        ("/model?model=![x](https://example.org/x.png)", "is no id of a Hub model; it looks like owner/name."),
     ],
 )
 def test_what_cannot_be_had_is_said(visitor, at, address, sentence):
