@@ -35,7 +35,7 @@ def test_it_draws_everything_by_itself_at_every_width(path, browser):
         assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
         assert errors == []
         assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
-        titles = page.locator("#picture-3 .role-title-text")
+        titles = page.locator("#picture-2 .role-title-text")
         assert [titles.nth(i).text_content() for i in range(3)] == ["Dense network", "Winning ticket", "New weights"]
         left = {round(titles.nth(i).bounding_box()["x"]) for i in range(3)}
         assert len(left) >= columns if columns > 1 else len(left) == 1  # side by side; one below the other
