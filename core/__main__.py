@@ -258,13 +258,15 @@ def list_runs(options: argparse.Namespace) -> int:
 
 def export_run(options: argparse.Namespace) -> int:
     """`export`."""
-    from core.store import Store, default_path
+    from core.store import Store, StoreError, default_path
 
     store = Store.open(options.store or default_path())
     try:
         written = store.export(options.run, options.out)
     except KeyError as error:
         raise ParameterError(f"{error.args[0]} `python -m core runs` lists them.") from error
+    except OSError as error:
+        raise StoreError(f"{options.out} could not be written: {error}") from error
     finally:
         store.close()
     if options.json:

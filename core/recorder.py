@@ -24,6 +24,7 @@ A training script of one's own records into the same store, whether the app is o
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -33,6 +34,7 @@ import sys
 import time
 import uuid
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -380,6 +382,8 @@ def open_run(
         seeds: with several, record through `record.seed(seed)`; pages draw their mean and interval.
         store: the DuckDB file; default as everywhere: PROVING_GROUND_STORE, else the one in the user's data folder.
 
+    A full disk does not end the script: it is warned, and records wait in its memory until there is space again.
+
     Raises:
         OSError: the spool's folder cannot be made or written.
     """
@@ -418,6 +422,7 @@ class Spool:
         self._lock = lock
         self._number = 0
         self._gone = False
+        self._waiting: deque[tuple[str, Any]] = deque()  # files that a full disk has not taken
 
     @classmethod
     def create(cls, parent: Path, title: str, params: Mapping[str, Any], seeds: Sequence[int]) -> Spool:
@@ -454,19 +459,31 @@ class Spool:
     def end(self, status: str, seconds: float, message: str = "") -> None:
         """Says how the run ended, and lets go of it."""
         self._put("end.json", json.dumps({"status": status, "seconds": seconds, "message": message}).encode())
+        if self._waiting:
+            warnings.warn(f"The disk with {self.folder} is still full: what was recorded last is lost.", stacklevel=2)
         os.close(self._lock)
 
     def _put(self, name: str, content: Any) -> None:
-        """A file that is there whole or not at all."""
+        """A file that is there whole or not at all, after those that wait."""
         if self._gone:
             return
+        self._waiting.append((name, content))
         try:
-            (self.folder / f"{name}.part").write_bytes(content)
-            (self.folder / f"{name}.part").rename(self.folder / name)
+            while self._waiting:
+                name, content = self._waiting[0]
+                (self.folder / f"{name}.part").write_bytes(content)
+                (self.folder / f"{name}.part").rename(self.folder / name)
+                self._waiting.popleft()
         except FileNotFoundError:
+            self._waiting.clear()
             shutil.rmtree(self.folder, ignore_errors=True)
             self._gone = True
             warnings.warn("The run was deleted in the app: what is recorded from here on is dropped.", stacklevel=2)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            if len(self._waiting) == 1:
+                warnings.warn(f"The disk with {self.folder} is full: what is recorded waits in memory for space.", stacklevel=2)
 
 
 def _pieces(batch: Batch) -> Iterator[dict[str, Any]]:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app import engine
 from core.engine import CellProgress, LimitError, Progress, Spec
+from core.store import StoreError
 from pages import visitor, wording
 
 Draw = Callable[[Progress], None]
@@ -47,7 +48,8 @@ def run_button(
     """
     queued = _answer_press(spec, key)
     kept = engine().store.run(spec.run) if spec else None
-    status = kept["status"] if kept else ""
+    now = engine().progress(spec.run) if spec and kept else None  # which knows of ends that a full disk keeps from the store
+    status = now.status if now else ""
     if status in wording.ACTIVE:
         cancel_button(spec.run, key=f"cancel/{key}")
     elif status == "completed" and kept["origin"] == "own":
@@ -69,6 +71,9 @@ def _answer_press(spec: Spec | None, key: str) -> bool:
         engine().submit(spec, again=again or not complete, visitor=visitor.name())
     except LimitError as error:
         st.warning(str(error), icon=":material/hourglass_top:")
+        return False
+    except StoreError as error:
+        st.error(str(error), icon=":material/error:")
         return False
     return True
 

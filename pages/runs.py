@@ -120,9 +120,13 @@ def ask_before_deleting(run: str, title: str, preset: str) -> None:
         if st.button("Keep it"):
             st.rerun()
         if st.button("Delete for good", type="primary", icon=":material/delete:"):
-            server.delete(run, visitor.name())
-            curves.leave_out(run)
-            st.rerun()
+            try:
+                server.delete(run, visitor.name())
+            except StoreError as error:
+                st.error(str(error), icon=":material/error:")
+            else:
+                curves.leave_out(run)
+                st.rerun()
 
 
 def comparison(runs: pd.DataFrame) -> None:

@@ -248,3 +248,50 @@ def test_the_recorder_asks_for_nothing_of_ours():
     code = "import sys, core.recorder; print(*(name for name in sys.modules if name.startswith(('core.', 'duckdb', 'torch'))))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["core.recorder"]
+
+
+def test_a_full_disk_warns_the_script_and_nothing_is_lost_when_there_is_space(small_disk):
+    path = small_disk.folder / "store.duckdb"
+    with open_run("full", store=path) as record:
+        record.scalars(0, loss=1.0)
+        record.flush()
+        small_disk.fill()
+        with pytest.warns(UserWarning, match=r"is full: what is recorded waits"):
+            for step in range(1, 4):
+                record.scalars(step, loss=1.0)
+                record.flush()
+        small_disk.free()
+        record.scalars(4, loss=1.0)
+    store = Store.open(path)
+    assert only(store)["status"] == "completed"
+    assert store.curves(only(store)["run"], "loss")["step"].tolist() == [0, 1, 2, 3, 4]
+    store.close()
+
+
+def test_a_script_that_ends_on_a_full_disk_is_told_what_is_lost(small_disk):
+    path = small_disk.folder / "store.duckdb"
+    with pytest.warns(UserWarning) as warned, open_run("full", store=path) as record:
+        record.scalars(0, loss=1.0)
+        record.flush()
+        small_disk.fill()
+        record.scalars(1, loss=1.0)
+    assert str(warned[-1].message).endswith("is still full: what was recorded last is lost.")
+    small_disk.free()
+    store = Store.open(path)
+    assert only(store)["status"] == "interrupted"
+    assert store.curves(only(store)["run"], "loss")["step"].tolist() == [0]
+    store.close()
+
+
+def test_the_app_that_has_no_space_takes_a_script_over_when_it_has(small_disk):
+    path = small_disk.folder / "store.duckdb"
+    with Engine(path, workers=1) as engine:
+        with pytest.warns(UserWarning, match="full"), open_run("big", store=path) as record:
+            record.matrix(0, "noise", np.random.default_rng(0).normal(size=(1000, 1000)))
+            record.flush()
+            small_disk.fill()
+        time.sleep(1)  # the app has tried, or is trying
+        small_disk.free()
+        run = until(lambda: next(iter(engine.store.runs("own")["run"]), None))
+        until(lambda: engine.store.run(run)["status"] != "running")
+        assert engine.store.arrays(run, "matrix")["array"].iloc[0].shape == (1000, 1000)

@@ -40,6 +40,7 @@ WORKER_TRIES = 3
 MEMORY_CHECK_SECONDS = 0.5
 WRITE_SECONDS = 0.15
 SPOOL_SECONDS = 0.5
+FULL_DISK_SECONDS = 5.0  # until what could not be written is tried again
 CLEAN_SECONDS = 600
 
 
@@ -174,6 +175,7 @@ class Engine:
         self._pool: list[Worker] = []
         self._runs: dict[str, _Run] = {}  # in the order of submission; ended ones stay while the engine lives
         self._batches: dict[str, list[tuple[_Cell, Batch]]] = {}
+        self._unwritten: set[str] = set()  # runs whose end the store does not know
         self._written = self._memory_checked = self._taken_in = time.monotonic()
         self._cleaned = -math.inf
         self._early_deaths = 0
@@ -347,10 +349,20 @@ class Engine:
             self._enforce_limits()
         if now - self._taken_in >= SPOOL_SECONDS:
             self._taken_in = now
-            self.store.take_in()
+            self._catch_up()
         if now - self._cleaned >= CLEAN_SECONDS:
             self._clean()
         self._hand_out()
+
+    def _catch_up(self) -> None:
+        """Writes what the store has refused before, and takes in what scripts have recorded."""
+        try:
+            for run in tuple(self._unwritten):
+                self._write_end(run)
+            self.store.take_in()
+        except StoreError as error:
+            log.error("Tried again in %g seconds: %s", FULL_DISK_SECONDS, error)
+            self._taken_in += FULL_DISK_SECONDS
 
     def _hear(self, worker: Worker) -> None:
         try:
@@ -382,6 +394,8 @@ class Engine:
 
     def _bury(self, worker: Worker, reason: str, status: str = "failed") -> None:
         """Ends a worker; a new one takes its place at the next turn."""
+        if worker not in self._pool:  # its run was given up meanwhile
+            return
         self._pool.remove(worker)
         worker.end()
         if not worker.warm:
@@ -423,6 +437,7 @@ class Engine:
             writer.add_run(run, spec.slug, spec.preset, spec.content, spec.device, pairs)
             if visitor:
                 writer.add_owner(run, visitor)
+        self._unwritten.discard(run)
         self._runs.pop(run, None)  # so that a run that is run again queues at the end
         self._runs[run] = _Run(spec, cells, visitor)
         return run
@@ -447,7 +462,7 @@ class Engine:
 
     def _stop_cells(self, run: str, status: str) -> None:
         for worker in [w for w in self._pool if w.task and w.task[0] == run]:
-            if worker.task[1] is None:  # it is judging
+            if worker.task and worker.task[1] is None:  # it is judging
                 worker.task = None
             self._bury(worker, "", status)
         for cell in self._runs[run].cells:
@@ -459,6 +474,7 @@ class Engine:
         with self.store.writing() as writer:
             writer.remove_run(run)
         self.store.drop_waiting(run)
+        self._unwritten.discard(run)
         self._runs.pop(run, None)
 
     def _shut_down(self) -> None:
@@ -577,6 +593,7 @@ class Engine:
         for cell in active.cells:
             if cell.status not in ENDED:
                 cell.status, cell.message = "failed", reason
+        self._unwritten.add(run)
         self._end_run(run, "failed", reason)
 
     def _enforce_limits(self) -> None:
@@ -601,6 +618,7 @@ class Engine:
         removed = self.store.clean(self.limits.keep_days, self.limits.store_gigabytes * 1e9, busy)
         for run in removed:
             self._runs.pop(run, None)
+            self._unwritten.discard(run)
         return len(removed)
 
     def _end_cell(self, run: str, cell: _Cell, status: str, seconds: float | None = None, message: str = "") -> None:
@@ -631,11 +649,20 @@ class Engine:
         active.seconds = time.monotonic() - active.started if active.started is not None else None
         active.status, active.message = status, message
         try:
-            with self.store.writing() as writer:
-                writer.finish_run(run, status, active.seconds, message)
-        except StoreError:
-            log.exception("The end of run %s could not be written.", run)
+            self._write_end(run)
+        except StoreError as error:
+            log.error("The end of run %s is written later: %s", run, error)
+            self._unwritten.add(run)
         active.ended.set()
+
+    def _write_end(self, run: str) -> None:
+        """What became of a run, and of its cells where the store has missed that."""
+        active = self._runs[run]
+        with self.store.writing() as writer:
+            for cell in active.cells if run in self._unwritten else ():
+                writer.set_cell(run, cell.number, cell.status, cell.seconds, cell.message)
+            writer.finish_run(run, active.status, active.seconds, active.message)
+        self._unwritten.discard(run)
 
 
 def _add_batches(writer: Writer, run: str, heard: list[tuple[_Cell, Batch]]) -> None:

@@ -28,9 +28,9 @@ NICE = 5  # the app and its pages come first where there is not a core for every
 def main(descriptor: int) -> None:
     """Serves tasks until the connection closes."""
     end_with_parent()
-    os.nice(NICE)
     connection = Connection(descriptor)
     warm_up()
+    os.nice(NICE)
     connection.send(Hello(look()))
     while True:
         try:

@@ -32,14 +32,17 @@ def connect(path: Path, memory: str = MEMORY) -> duckdb.DuckDBPyConnection:
     Raises:
         StoreError: held by another process, damaged, of a newer version, or not writable.
     """
+    fresh = not path.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = duckdb.connect(str(path))
+        connection = duckdb.connect(str(path), config={"checkpoint_threshold": "1TB"})  # Store checkpoints, see there
     except OSError as error:
         raise StoreError(
             f"The folder of the store {path} cannot be made: {error.strerror}. Choose another with --store."
         ) from error
     except duckdb.Error as error:
+        if fresh:
+            path.unlink(missing_ok=True)  # half a file of a full disk
         raise StoreError(_why(path, error)) from error
     try:
         connection.execute("SET TimeZone = 'UTC'")
@@ -51,8 +54,18 @@ def connect(path: Path, memory: str = MEMORY) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+def refused(path: Path, error: duckdb.Error) -> StoreError:
+    """Why something could not be written, and what to do."""
+    text = str(error)
+    if "No space left" in text or "quota exceeded" in text or "File too large" in text:
+        return StoreError(f"The disk with the store {path} is full. Free some space on it, then try again.")
+    return StoreError(f"The store {path} could not be written: {text.splitlines()[0]}")
+
+
 def _why(path: Path, error: duckdb.Error) -> str:
     text = str(error)
+    if "No space left" in text:
+        return str(refused(path, error))
     if "lock" in text.lower():
         return f"The store {path} is in use by another process (is the app running?). Close it, or choose another with --store."
     if isinstance(error, duckdb.IOException) and "permission" in text.lower():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 
 from core.store import spool
 from core.store.arrays import decode_array
-from core.store.database import MEMORY, StoreError, connect
+from core.store.database import MEMORY, connect, refused
 from core.store.query import TABLES, Answer, answer, narrow
 from core.store.reference import REFERENCE
 from core.store.writer import Writer
@@ -38,6 +39,8 @@ STORY_COLUMNS = "story, title, visitor, slides, created, changed"
 # What a visitor sees of a shared app: its own, what is shared, reference results, and what a link names. "" sees everything.
 SEEN = """($visitor = '' OR origin = 'reference' OR run IN (FROM shared) OR list_contains($linked, run)
            OR run IN (SELECT item FROM owners WHERE visitor = $visitor))"""
+
+LOG_BYTES = 16 * 2**20  # of changes that are not in the file yet
 
 
 class Store:
@@ -81,16 +84,29 @@ class Store:
         """One transaction: all of it is kept, or nothing. Raises: StoreError where the disk refuses."""
         with self._write_lock:
             cursor = self._cursor()
-            cursor.execute("BEGIN")
             try:
+                cursor.execute("BEGIN")
                 yield Writer(cursor)
                 cursor.execute("COMMIT")
             except BaseException as error:
                 with suppress(duckdb.Error):  # a failed COMMIT has rolled back by itself
                     cursor.execute("ROLLBACK")
                 if isinstance(error, duckdb.Error):
-                    raise StoreError(f"The store {self.path} could not be written: {str(error).splitlines()[0]}") from error
+                    raise refused(self.path, error) from error
                 raise
+            self._checkpoint(LOG_BYTES)
+
+    def _checkpoint(self, above: int) -> None:
+        """Brings the log of changes into the file, where it is longer than `above` bytes.
+
+        DuckDB would do so by itself, but a checkpoint that fails half-way on a full disk ends the database until it is opened anew.
+        So it is left for later where the disk has not the room for it: nothing is lost in the log.
+        """
+        log = self.path.with_name(f"{self.path.name}.wal")
+        size = log.stat().st_size if log.exists() else 0
+        if size > above and shutil.disk_usage(self.path.parent).free > 2 * size:
+            with suppress(duckdb.Error):  # what is being read keeps its place until the next time
+                self._cursor().execute("CHECKPOINT")
 
     # --- runs -------------------------------------------------------------------------------------------------------
 
@@ -151,8 +167,8 @@ class Store:
 
     def bytes_held(self) -> int:
         """Bytes of the file that hold something; what was removed leaves room in it for what comes."""
-        with self._write_lock, suppress(duckdb.Error):  # what is being read keeps its place until the next time
-            self._cursor().execute("CHECKPOINT")
+        with self._write_lock:
+            self._checkpoint(0)
         ((_, _, block, _, used, *_),) = self._rows("FROM pragma_database_size()", {})
         return block * used
 
