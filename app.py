@@ -68,7 +68,7 @@ def start() -> None:
     engine()
     registry.catalogue()
     import_module("core.report")  # and with it the library of charts
-    gc.freeze()  # Streamlit collects garbage after every run of a script: what is here by now it need not go through
+    gc.freeze()  # what is here by now stays, and no collection of garbage need go through it
 
 
 @asynccontextmanager

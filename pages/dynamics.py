@@ -111,9 +111,9 @@ def draw_frame(frame: pd.DataFrame, name: str, x: str, log_x: bool, log_y: bool)
         frame = frame.assign(curve=label)
     across = Axis(x, "seconds since the start" if x == "seconds" else "step", log=log_x)
     up = Axis("value", name.replace("_", " "), log=log_y)
-    chart = lines(frame, across, up, colour="curve", dark=pictures.is_dark())
-    pictures.draw_live(chart)
-    exports.chart_menu(pictures.of_chart(chart), f"{name} by {x}")
+    picture = pictures.of_lines(frame, across, up, "curve")
+    pictures.draw(picture)
+    exports.chart_menu(picture, f"{name} by {x}")
 
 
 # --- spectra and norms --------------------------------------------------------------------------------------------

@@ -120,6 +120,17 @@ def _is_active(now: Progress | None) -> bool:
     return now is not None and now.status in wording.ACTIVE
 
 
+def outcomes(run: str, finished: Any) -> list[str]:
+    """The verdicts of an ended run, in the order of its claims."""
+    return _kept_outcomes(run, str(finished))
+
+
+@st.cache_data(max_entries=1000, show_spinner=False)
+def _kept_outcomes(run: str, finished: str) -> list[str]:
+    """Of a run that is run again, `finished` is another."""
+    return list(engine().store.verdicts(run)["verdict"])
+
+
 def bar(now: Progress, words: str) -> None:
     """How far a run is, with how long is left."""
     queued = now.status == "queued"

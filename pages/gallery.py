@@ -7,16 +7,10 @@ import streamlit as st
 from app import engine
 from core.methods import registry
 from core.methods.base import FAMILIES, Method
-from pages import pictures, tour, visitor, wording
+from pages import following, pictures, tour, visitor, wording
 
 NOT_RUN = "not run yet"
 PICTURE_HEIGHT = 150
-
-
-@st.cache_data(max_entries=1000, show_spinner=False)
-def outcomes_of(run: str, finished: str) -> list[str]:
-    """The verdicts of an ended run, in the order of its claims; a run that is run again has another `finished`."""
-    return list(engine().store.verdicts(run)["verdict"])
 
 
 store = engine().store
@@ -25,7 +19,7 @@ methods = registry.catalogue()
 # Runs on somebody's snapshot or model say nothing about the paper's own experiment.
 completed = store.runs(status="completed", **visitor.sees()).sort_values(["origin", "finished"], ascending=[False, True])
 latest = {row.slug: row for row in completed.itertuples() if not json.loads(row.spec).get("inputs")}
-verdicts = {slug: outcomes_of(row.run, str(row.finished)) for slug, row in latest.items() if slug in methods}
+verdicts = {slug: following.outcomes(row.run, row.finished) for slug, row in latest.items() if slug in methods}
 
 
 def matches(method: Method, words: str, families: list[str], outcomes: list[str], years: tuple[int, int]) -> bool:

@@ -125,7 +125,8 @@ def run_panel(method: Method) -> tuple[Spec | None, str | None]:
     """The preset, the button and the settings; returns the spec and the run to show."""
     with st.container(border=True, key="run-panel"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            preset = controls.choose_preset(method, lambda name: preset_label(method, name))
+            labels = {name: preset_label(method, name) for name in method.presets}
+            preset = controls.choose_preset(method, labels.__getitem__)
             button = st.empty()
         said = st.container()
         values, arms, seeds = controls.choose_settings(method)
@@ -266,15 +267,15 @@ def ended_picture(method: Method, run: str, number: int) -> None:
 
 def live_picture(method: Method, run: str, view: View) -> str:
     """The same as far as the run has got; while the view has nothing to show yet, the first curve that was recorded."""
-    chart, caption = pictures.of_view(run, method.slug, view), view.caption
-    names = [] if chart is not None else first_curves(run)
+    picture, caption = pictures.of_live_view(run, method.slug, view), view.caption
+    names = [] if picture else first_curves(run)
     if names:
         first = Lines(title="First points", caption="The first that was recorded", y=names[0])
-        chart, caption = pictures.of_view(run, method.slug, first), f"The first points. Later here: {view.caption}"
-    if chart is None:
+        picture, caption = pictures.of_live_view(run, method.slug, first), f"The first points. Later here: {view.caption}"
+    if picture is None:
         return blank("The first points appear here as soon as they are recorded", view)
     with st.container(key="picture"):
-        pictures.draw_live(chart)
+        pictures.draw(picture)
     return caption
 
 

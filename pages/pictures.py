@@ -12,12 +12,14 @@ from altair.utils.schemapi import disable_debug_mode
 
 from app import engine
 from core import report
-from core.charts import interval
+from core.charts import Axis, interval, lines
 from core.methods import registry
 from core.methods.base import View
 
 Specification = dict[str, Any]
 Size = Literal["full", "card"]
+
+LOOK_SECONDS = 0.9  # less than from one look at a run to the next
 
 altair.data_transformers.disable_max_rows()  # what a chart may show is decided by the store's queries
 disable_debug_mode()  # each part of a chart is checked against its schema while it is put together: the tests do that
@@ -31,11 +33,6 @@ def is_dark() -> bool:
 def draw(specification: Specification) -> None:
     """Shows a chart as wide as its place."""
     st.vega_lite_chart(specification, theme=None, width="stretch")
-
-
-def draw_live(chart: Any) -> None:
-    """The same of a chart that grows: the browser keeps it and takes in its new data."""
-    st.altair_chart(chart, theme=None, width="stretch")
 
 
 def of_chart(chart: Any) -> Specification:
@@ -60,10 +57,20 @@ def of_words(words: str) -> Specification:
     return {"height": 330, "data": {"values": [{}]}, "mark": text, "config": config, "description": words}
 
 
-def of_view(run: str, slug: str, view: View, size: Size = "full", frame: Any = None) -> Any | None:
-    """The chart of a view of a run that may be under way; None where nothing was recorded for it yet."""
-    method = registry.declared(slug)
-    return report.figure(engine().store, run, view, method=method, dark=is_dark(), size=size, frame=frame)
+def of_live_view(run: str, slug: str, view: View) -> Specification | None:
+    """The specification of a view of a run that is under way; None where nothing was recorded for it yet."""
+    return _shared_view(run, slug, view, is_dark())
+
+
+@st.cache_data(max_entries=100, ttl=LOOK_SECONDS, show_spinner=False)
+def _shared_view(run: str, slug: str, view: View, dark: bool) -> Specification | None:
+    """Made once for all who watch."""
+    return _of_view(run, slug, view, dark)
+
+
+def _of_view(run: str, slug: str, view: View, dark: bool, size: Size = "full", frame: Any = None) -> Specification | None:
+    chart = report.figure(engine().store, run, view, method=registry.declared(slug), dark=dark, size=size, frame=frame)
+    return None if chart is None else of_chart(chart)
 
 
 def of_ended_view(run: str, finished: Any, slug: str, number: int, size: Size = "full", frame: Any = None) -> Specification | None:
@@ -73,8 +80,17 @@ def of_ended_view(run: str, finished: Any, slug: str, number: int, size: Size = 
 
 @st.cache_data(max_entries=1000, show_spinner=False)
 def _kept_view(run: str, finished: str, slug: str, number: int, size: Size, frame: Any, dark: bool) -> Specification | None:
-    chart = of_view(run, slug, registry.declared(slug).views[number], size, frame)
-    return None if chart is None else of_chart(chart)
+    return _of_view(run, slug, registry.declared(slug).views[number], dark, size, frame)
+
+
+def of_lines(frame: pd.DataFrame, x: Axis, y: Axis, colour: str, facet: str = "") -> Specification:
+    """The specification of core.charts.lines, kept."""
+    return _kept_lines(frame, x, y, colour, facet, is_dark())
+
+
+@st.cache_data(max_entries=50, show_spinner=False)
+def _kept_lines(frame: pd.DataFrame, x: Axis, y: Axis, colour: str, facet: str, dark: bool) -> Specification:
+    return of_chart(lines(frame, x, y, colour=colour, facet=facet, dark=dark))
 
 
 def of_verdict(verdict: dict[str, Any]) -> Specification:

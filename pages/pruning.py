@@ -176,7 +176,7 @@ def watch(run: str, now: Progress) -> None:
                 pictures.draw(pictures.of_words("The first points appear when the dense model has been measured"))
         else:
             with st.container(key="picture"):
-                pictures.draw_live(chart)
+                pictures.draw(pictures.of_chart(chart))
 
 
 def status_line(row: dict[str, Any]) -> None:

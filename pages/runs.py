@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import engine
 from core import imported
-from core.charts import Axis, lines
+from core.charts import Axis
 from core.data.uploads import UploadError
 from core.methods import registry
 from core.store import RunIsHere, StoreError
@@ -48,7 +48,7 @@ def row(run: Any) -> None:
             if run.status in wording.ACTIVE and run.slug != curves.OWN:
                 following.follow(run.run, lambda now: following.bar(now, now.status.capitalize()))
             else:
-                st.markdown(wording.standing(run.status, store.verdicts(run.run)["verdict"]))
+                st.markdown(wording.standing(run.status, following.outcomes(run.run, run.finished)))
         with st.container(horizontal=True, horizontal_alignment="right", width="stretch"):
             actions(run)
 
@@ -150,8 +150,7 @@ def comparison(runs: pd.DataFrame) -> None:
                 "Series", series, format_func=lambda name: name or "unnamed", key="series", bind="query-params", width=220
             )
             frame = frame[frame["series"] == part]
-    chart = lines(frame, Axis("step"), Axis("value", name.replace("_", " ")), colour="run", facet="arm", dark=pictures.is_dark())
-    picture = pictures.of_chart(chart)
+    picture = pictures.of_lines(frame, Axis("step"), Axis("value", name.replace("_", " ")), "run", "arm")
     with st.container(key="comparison"):
         pictures.draw(picture)
     exports.chart_menu(picture, f"comparison of {name}")
