@@ -21,7 +21,7 @@ class Limits:
         model_gigabytes: of the memory that a Hub model needs.
         upload_megabytes: of an uploaded file.
         snapshot_items: of a snapshot.
-        keep_days: after which a run or an upload is removed. Reference results never are.
+        keep_days: after which a run, an upload or a story is removed. Reference results never are.
         store_gigabytes: of all that is kept: beyond it the oldest is removed.
     """
 

@@ -66,8 +66,8 @@ def upkeep() -> None:
     st.subheader("Upkeep", anchor=False)
     limits = server.limits
     st.caption(
-        f"Runs and uploads are cleared after {limits.keep_days:g} days, and the oldest beyond {limits.store_gigabytes:g} GB; "
-        "reference results never."
+        f"Runs, uploads and stories are cleared after {limits.keep_days:g} days, and the oldest beyond "
+        f"{limits.store_gigabytes:g} GB; reference results never."
     )
     if st.button("Clear now", icon=":material/mop:"):
         st.markdown(f"{wording.count(server.clean(), 'item')} cleared.")

@@ -183,7 +183,8 @@ def status_line(row: dict[str, Any]) -> None:
     """What was pruned on what, how the run ended, and what went wrong."""
     spec = row["spec"]["params"]
     data = spec["data"] or "an upload"
-    facts = f"{wording.plain(spec['model'])} on {wording.plain(data)} · {row['created']:%-d %b %Y, %H:%M} UTC"
+    origin = "imported · " if row["origin"] == "imported" else ""
+    facts = f"{origin}{wording.plain(spec['model'])} on {wording.plain(data)} · {row['created']:%-d %b %Y, %H:%M} UTC"
     took = "" if pd.isna(row["seconds"]) else f" · {wording.duration(row['seconds'])} on {wording.plain(row['device'])}"
     st.markdown(f"{wording.badge(row['status'])} :small[:gray[{facts}{took}]]")
     following.failures(server.progress(row["run"]))

@@ -146,23 +146,24 @@ class Store:
         return bool(self._rows("FROM shared WHERE run = $run", {"run": run}))
 
     def clean(self, days: float, size: float, busy: Sequence[str] = ()) -> list[str]:
-        """Removes runs and uploads older than so many days; where more than `size` bytes are held, also a twentieth of the rest.
+        """Removes runs, uploads and stories older than so many days; above `size` bytes held, also a twentieth of the rest.
 
         The oldest go first. Reference results, and the runs in `busy`, stay. The file gives room back only after a while, so that
         more is not removed at once. Returns what was removed.
         """
         rows = self._rows(
-            """SELECT item, is_run, epoch(now()::TIMESTAMP - created) > $seconds FROM (
-                 SELECT run AS item, true AS is_run, created FROM runs
+            """SELECT item, kind, epoch(now()::TIMESTAMP - created) > $seconds FROM (
+                 SELECT run AS item, 'run' AS kind, created FROM runs
                  WHERE origin <> 'reference' AND NOT list_contains($busy, run)
-                 UNION ALL SELECT digest, false, created FROM uploads) ORDER BY created""",
+                 UNION ALL SELECT digest, 'upload', created FROM uploads
+                 UNION ALL SELECT story, 'story', changed FROM stories) ORDER BY created""",
             {"busy": list(busy), "seconds": min(days * 86400, 1e15)},
         )
         old = sum(is_old for _, _, is_old in rows)
         too_much = -(-(len(rows) - old) // 20) if self.bytes_held() > size else 0
-        for item, is_run, _ in rows[: old + too_much]:
+        for item, kind, _ in rows[: old + too_much]:
             with self.writing() as writer:
-                (writer.remove_run if is_run else writer.remove_upload)(item)
+                {"run": writer.remove_run, "upload": writer.remove_upload, "story": writer.remove_story}[kind](item)
         return [item for item, _, _ in rows[: old + too_much]]
 
     def bytes_held(self) -> int:

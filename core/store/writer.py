@@ -162,6 +162,10 @@ class Writer:
         """Removes a story of this visitor's."""
         self._cursor.execute("DELETE FROM stories WHERE story = ? AND visitor = ?", [story, visitor])
 
+    def remove_story(self, story: str) -> None:
+        """Removes a story, whosever it is."""
+        self._cursor.execute("DELETE FROM stories WHERE story = ?", [story])
+
     def load_reference(self, folder: Path, anew: bool = False) -> None:
         """Brings in the reference results of a folder, unless these very ones are there; own runs of the same identity stay."""
         digest = reference.digest(folder)

@@ -137,13 +137,14 @@ def test_a_run_over_its_time_is_ended(shared, ask, monkeypatch):
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    """A store with the reference results that ship, and a run and an upload of a visitor's."""
+    """A store with the reference results that ship, and a run, an upload and a story of a visitor's."""
     monkeypatch.setattr(reference, "REFERENCE", SHIPPED)
     store = Store.open(tmp_path / "store.duckdb")
     with store.writing() as writer:
         writer.load_reference(SHIPPED)
         writer.add_run("mine", "faults", "smoke", {"params": {}}, "cpu", [("base", (0,))])
         writer.add_upload("digest", "file", "text", 1, b"file")
+        writer.set_story("story", "A story", "me", [])
         writer.add_owner("mine", "me")
         writer.add_owner("digest", "me")
     yield store
@@ -156,19 +157,19 @@ def test_what_is_old_goes_and_reference_results_stay_or_come_back(store):
     with store.writing() as writer:  # as a run of one's own takes the place of a reference result
         writer.add_run(replaced, "faults", "smoke", {"params": {}}, "cpu", [("base", (0,))])
     assert store.clean(days=1, size=UNLIMITED) == []
-    assert sorted(store.clean(days=-1, size=UNLIMITED)) == sorted(["mine", "digest", replaced])
+    assert sorted(store.clean(days=-1, size=UNLIMITED)) == sorted(["mine", "digest", "story", replaced])
     rows = store.runs().set_index("run")
     assert set(rows.index) == before - {"mine"}
     assert rows.loc[replaced, "origin"] == "reference"
-    assert store.uploads().empty
+    assert store.uploads().empty and store.story("story") is None
     assert not store.owners("mine") and not store.owners("digest")
 
 
 def test_too_much_goes_little_by_little_and_what_runs_stays(store):
     with store.writing() as writer:
-        for number in range(38):
+        for number in range(39):
             writer.add_run(f"run{number:02}", "faults", "smoke", {"params": {}}, "cpu", [("base", (0,))])
-    assert store.clean(days=UNLIMITED, size=1, busy=["mine"]) == ["digest", "run00"]
+    assert store.clean(days=UNLIMITED, size=1, busy=["mine"]) == ["digest", "story", "run00"]
     assert "mine" in set(store.runs()["run"])
 
 
