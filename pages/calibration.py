@@ -17,7 +17,7 @@ from core.charts import Axis, Key, lines, reliability
 from core.engine import Spec
 from core.methods import registry
 from core.methods.base import ParameterError
-from pages import curves, exports, following, pictures, visitor, wording
+from pages import address, curves, exports, following, pictures, visitor, wording
 
 SLUG = "calibration"
 BASE = "uncalibrated"
@@ -64,7 +64,7 @@ def choose_source(found: dict[str, str]) -> str:
         st.session_state["predictions_of"] = first
     chosen = st.selectbox(
         "Predictions of", list(found), format_func=found.__getitem__, key="predictions_of",
-        on_change=lambda: st.query_params.update(snapshot=st.session_state["predictions_of"]),
+        on_change=lambda: address.write({"snapshot": st.session_state["predictions_of"]}),
     )  # fmt: skip
     if linked != chosen:
         st.query_params["snapshot"] = chosen

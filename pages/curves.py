@@ -12,6 +12,7 @@ import streamlit as st
 
 from core.methods import registry
 from core.store import Store
+from pages import address
 
 COMPARABLE = 6  # more curves over each other cannot be told apart
 OWN = "own"  # the slug of what a person's own script recorded, see core.recorder.open_run
@@ -46,7 +47,7 @@ def chosen() -> list[str]:
 
 def choose(runs: Iterable[str]) -> None:
     """Puts runs into the URL; the oldest of too many leave it."""
-    st.query_params["compare"] = list(runs)[-COMPARABLE:]
+    address.write({"compare": list(runs)[-COMPARABLE:]})
 
 
 def take_in(run: str) -> None:

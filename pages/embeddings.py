@@ -21,7 +21,7 @@ from core.charts import explorer as charts
 from core.charts import project
 from core.methods import registry
 from core.methods.base import ParameterError
-from pages import curves, explorer, exports, following, pictures, snapshot_methods, visitor, wording
+from pages import address, curves, explorer, exports, following, pictures, snapshot_methods, visitor, wording
 
 SHOWN = 200  # rows of a table of items
 NEIGHBOURS = 12
@@ -78,7 +78,7 @@ def choose(found: dict[str, str], label: str, parameter: str) -> str:
         st.session_state[key] = linked
 
     def remember() -> None:
-        st.query_params[parameter] = st.session_state[key]
+        address.write({parameter: st.session_state[key]})
 
     chosen = st.selectbox(label, list(found), format_func=found.__getitem__, key=key, on_change=remember)
     if linked != chosen:
@@ -203,16 +203,15 @@ def settings(projection: str) -> dict[str, Any]:
 def remember_selection(key: str, on: str) -> None:
     """Puts a selection into the URL: a polygon as numbers, with the snapshot beside it was drawn on; or a point as its row."""
     found = explorer.selection_of(key)
-    for name in ("around", "on", "point"):
-        st.query_params.pop(name, None)
+    chosen: address.Values = dict.fromkeys(("around", "on", "point"))
     if "polygon" in found:
         corners = found["polygon"]
         every = max(1, len(corners) // 60)
-        st.query_params["around"] = ",".join(f"{value:.3f}" for corner in corners[::every] for value in corner[:2])
-        if on:
-            st.query_params["on"] = on
+        chosen["around"] = ",".join(f"{value:.3f}" for corner in corners[::every] for value in corner[:2])
+        chosen["on"] = on or None
     elif "point" in found:
-        st.query_params["point"] = str(int(found["point"]))
+        chosen["point"] = str(int(found["point"]))
+    address.write(chosen)
 
 
 def selected(source: Source, points: np.ndarray, words: str, found: dict[str, str]) -> np.ndarray | None:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from app import engine
 from core.store import StoreError
-from pages import visitor, wording
+from pages import address, visitor, wording
 
 # An interval and its estimate, in a blue that both themes carry.
 MARK = """<path d="M2 14H30M2 8V20M30 8V20" stroke="#3F7FCC" stroke-width="2.6" stroke-linecap="round"/>
@@ -59,5 +59,6 @@ except StoreError as error:
     st.button("Try again", type="primary")
     st.stop()
 
+address.settle()
 page.run()
 visitor.say_limits(engine().limits)
