@@ -40,7 +40,7 @@ def drag(page, box, corners):
     page.mouse.move(*places[0])
     page.mouse.down()
     for place in places[1:]:
-        page.mouse.move(*place, steps=12)
+        page.mouse.move(*place, steps=4)
     page.mouse.up()
 
 
