@@ -7,7 +7,7 @@ A paper's file core/methods/<family>/<paper>.py holds, in this order,
     PAPER                  Paper: where it was published and its idea in one sentence
     Params                 a frozen dataclass whose fields are made by `param`: the page builds its controls from them
     ARMS                   tuple of Arm: what competes; the first is the baseline
-    PRESETS                dict of Preset: smoke, quick, standard, paper
+    PRESETS                dict of Preset: smoke, quick, standard, paper; more may follow
     CLAIMS                 tuple of Claim: what the paper says, made falsifiable
     VIEWS                  tuple of views (Lines, Points, ...): the pictures, the first is the hero
     run(arm, params, inputs, record)   trains or computes ONE arm for the seeds in `inputs.seeds`, and records
@@ -219,7 +219,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Preset:
-    """A fixed experiment. `seconds` is what all arms and seeds took on 2 CPU cores (for `paper`: on one H100)."""
+    """A fixed experiment. `seconds` is the wall clock of all arms and seeds on 2 CPU cores with two workers (`paper`: on one H100)."""
 
     seconds: float
     seeds: tuple[int, ...]
@@ -356,6 +356,8 @@ class Decide(Protocol):
 @dataclass(frozen=True)
 class Claim:
     """A falsifiable statement of the paper.
+
+    `decide` returns a Verdict with n of at least 1 even where the precondition fails, and where a person left arms out.
 
     Attributes:
         evidence: what the paper itself reports, with its figure or table.
@@ -520,8 +522,9 @@ class View:
 class Lines(View):
     """Curves with the mean and a 95% band over seeds.
 
-    `table` names a recorded table; without it, `y` names scalars, and `x` is "step" or "seconds". `colour` and `facet` are columns;
-    for scalars these are "arm" and "series". `dashed` and `rule` name values of `colour`: drawn in dashes; as a horizontal rule.
+    `table` names a recorded table; without it, `y` names scalars, and `x` is "step" or "seconds" (since the cell began, all that it
+    computed before included). `colour` and `facet` are columns; for scalars these are "arm" and "series". `dashed` and `rule` name
+    values of `colour`: drawn in dashes; as a horizontal rule at their mean.
     """
 
     y: str
@@ -578,7 +581,7 @@ class Bars(View):
 
 @dataclass(frozen=True, kw_only=True)
 class Heatmap(View):
-    """Recorded matrices of one name, a panel per `facet` ("step", "arm" or "seed")."""
+    """Recorded matrices of one name, a panel per `facet` ("step", "arm" or "seed"), each the mean over seeds (or see `where`)."""
 
     matrix: str
     facet: str = "step"

@@ -21,7 +21,9 @@ from core.recorder import Recorder
 from core.training import generator
 
 # The algorithm comes first: plain functions or nn.Modules that anybody can import, with shapes and sources in their docstrings.
-# What a second paper needs too goes to core/measures, core/training.py, core/data or models.
+# What a second paper needs too goes to core/measures, core/training.py, core/data or models. A paper that trains networks finds
+# there: data (core.data.digits.digits8, core.data.mnist.mnist14, core.data.images.shuffled, core.data.text), networks (models.mlp,
+# convnet, resnet, transformer), models.initialisation.draw_weights, and of core.training train, predict, adam, sgd, cosine, warm_up.
 
 
 def gradient(theta: Tensor, curvatures: Tensor) -> Tensor:
@@ -29,7 +31,8 @@ def gradient(theta: Tensor, curvatures: Tensor) -> Tensor:
     return curvatures * theta
 
 
-# The declaration. The gallery reads it without torch: use the names of core.methods.base, plain Python, and functions by name.
+# The declaration. The gallery reads it without running the file: imports of core.methods.base, dataclasses, math and typing,
+# `NAME = ...` with one name on the left, the class Params, and functions by name; no loops, no `A, B = ...`, no other classes.
 
 PAPER = Paper(
     slug="template",  # the file's name with hyphens
@@ -57,7 +60,7 @@ ARMS = (  # the first is the baseline; the paper's own has the role "method"
     Arm("small-step", "Small step", "A tenth of the largest step that is stable."),
     Arm("large-step", "Large step", "Nine tenths of it.", role="method"),
 )
-PRESETS = {  # fixed, with their seeds, before anybody looks at the results; seconds are measured
+PRESETS = {  # fixed, with their seeds, before anybody looks at the results; seconds are measured with two workers
     "smoke": Preset(1, (0, 1), {"steps": 20}),
     "quick": Preset(1, (0, 1, 2), {"steps": 100}),
     "standard": Preset(1, (0, 1, 2, 3, 4)),
@@ -79,7 +82,11 @@ VIEWS = (  # the first is the hero
 
 
 def run(arm: str, params: Params, inputs: Inputs, record: Recorder) -> None:
-    """Runs one arm with one seed. Arms of one seed share data and start, drawn from named streams."""
+    """Runs one arm with one seed. Arms of one seed share data and start, drawn from named streams.
+
+    Torch's global generator is seeded before every cell, so that dropout and the like repeat. All numbers must repeat to the bit;
+    what is measured in seconds is recorded under a name with "seconds" in it, of which this is not asked.
+    """
     curvatures = params.largest * torch.rand(params.dimension, generator=generator("curvatures", inputs.seed))
     theta = torch.randn(params.dimension, generator=generator("start", inputs.seed))
     curvatures, theta = curvatures.to(inputs.device), theta.to(inputs.device)

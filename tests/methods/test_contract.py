@@ -240,6 +240,7 @@ def everything(recording: Any, spec: Spec) -> dict[str, pd.DataFrame | np.ndarra
 
 
 def assert_same(numbers: Any, expected: Any, name: str, rtol: float = 0.0, atol: float = 0.0) -> None:
+    name += ' (a measured time has "seconds" in its name)'
     if isinstance(expected, pd.DataFrame):
         pd.testing.assert_frame_equal(numbers, expected, check_exact=not rtol, rtol=rtol, atol=atol, obj=name)
     elif rtol:
