@@ -59,6 +59,8 @@ def test_every_page_is_documented():
     assert set(shown) <= set(re.findall(r"\*\*(\w+)\*\*", DOCS["guide.md"]))
     assert hidden <= {"Method", "Model", "Story", "Operator"}, "a page without a link to it: say in docs/ how it is reached"
     assert "/operator" in DOCS["operations.md"]
+    files = set(re.findall(r'st\.Page\(\s*"(\w+)\.py"', navigation))
+    assert files == set(re.findall(r"\(images/(\w+)\.png\)", DOCS["guide.md"] + DOCS["operations.md"])), "a picture of each"
 
 
 def test_every_record_and_view_is_documented():

@@ -219,7 +219,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Preset:
-    """A fixed experiment. `seconds` is the wall clock of all arms and seeds on 2 CPU cores with two workers (`paper`: on one H100)."""
+    """A fixed experiment. `seconds` is the wall clock of all arms and seeds on 2 CPU cores with two workers (`paper`: an H100)."""
 
     seconds: float
     seeds: tuple[int, ...]

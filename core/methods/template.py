@@ -23,7 +23,7 @@ from core.training import generator
 # The algorithm comes first: plain functions or nn.Modules that anybody can import, with shapes and sources in their docstrings.
 # What a second paper needs too goes to core/measures, core/training.py, core/data or models. A paper that trains networks finds
 # there: data (core.data.digits.digits8, core.data.mnist.mnist14, core.data.images.shuffled, core.data.text), networks (models.mlp,
-# convnet, resnet, transformer), models.initialisation.draw_weights, and of core.training train, predict, adam, sgd, cosine, warm_up.
+# convnet, resnet, transformer), models.initialisation.draw_weights, and in core.training train, predict, adam, sgd and cosine.
 
 
 def gradient(theta: Tensor, curvatures: Tensor) -> Tensor:

@@ -1,16 +1,18 @@
 """Pictures of every page, empty, running and finished, in both themes: `python -m tests.browser.screenshots --out DIR`.
 
-With --docs it takes those that the README shows instead.
+With --docs it takes those that the README and the documents show instead, one of every page.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from core.engine import Engine
@@ -19,6 +21,7 @@ from tests.browser.serving import ROOT, WIDTHS, Server, chromium, new_page, serv
 PAPERS = ("lottery-ticket", "large-step-perceptron")
 MODEL, DATA = "starter/digits-vit", "digits-8"
 TALLEST = 4000  # pixels
+SECRET = "of the operator"
 DOCS = ROOT / "docs" / "images"
 
 
@@ -28,16 +31,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--preset", default="quick", help="what the papers are run with before (default: quick)")
     parser.add_argument("--widths", nargs="+", default=["wide", "phone"], choices=WIDTHS, help="default: wide phone")
     parser.add_argument("--only", default="", help="only pages whose name has this in it")
-    parser.add_argument("--docs", action="store_true", help=f"takes the pictures of the README into {DOCS.relative_to(ROOT)}")
+    parser.add_argument("--docs", action="store_true", help=f"takes the pictures of the documents into {DOCS.relative_to(ROOT)}")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     looks = [(width, theme) for width in options.widths for theme in ("light", "dark")]
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         store = Path(folder) / "store.duckdb"
         runs = finished_runs(store, PAPERS[:1] if options.docs else PAPERS, options.preset)
-        with serving(PROVING_GROUND_STORE=str(store)) as server:
+        with serving(PROVING_GROUND_STORE=str(store), PROVING_GROUND_OPERATOR=SECRET) as server:
             if options.docs:
-                for_the_readme(browser, server, runs)
+                for_the_documents(browser, server, runs)
                 return
             for name, path in finished(runs).items():
                 for width, theme in looks if options.only in name else ():
@@ -97,6 +100,9 @@ def finished(runs: dict[str, str]) -> dict[str, str]:
         "dynamics": f"/dynamics?compare={runs[PAPERS[0]]}",
         "portrait": f"/dynamics?compare={runs[PAPERS[1]]}&show=Phase+portrait",
         "query": "/query",
+        "stories": "/stories",
+        "story": "/story?story=for-executives",
+        "operator": "/operator",
     }
 
 
@@ -107,14 +113,25 @@ EMPTY = {
 
 def shoot(browser: Browser, server: Server, path: str, width: str, theme: str, file: Path) -> None:
     """One page from top to bottom."""
-    page = new_page(browser, server, width, theme)
-    page.goto(path)
-    settle(page)
+    page = opened(browser, server, path, width, theme)
     height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
     page.set_viewport_size({"width": WIDTHS[width][0], "height": min(height, TALLEST)})
     settle(page)
     page.screenshot(path=file)
     page.context.close()
+
+
+def opened(browser: Browser, server: Server, path: str, width: str = "wide", theme: str = "light") -> Page:
+    """A page when all of it is there; the operator's with its secret."""
+    page = new_page(browser, server, width, theme)
+    page.goto(path)
+    settle(page)
+    if path == "/operator":
+        page.get_by_role("textbox", name="Secret").fill(SECRET)
+        page.get_by_role("button", name="Enter").click()
+        page.get_by_text("Queue").wait_for()
+        settle(page)
+    return page
 
 
 def shoot_running(browser: Browser, server: Server, width: str, theme: str, file: Path) -> None:
@@ -130,19 +147,29 @@ def shoot_running(browser: Browser, server: Server, width: str, theme: str, file
     page.context.close()
 
 
-def for_the_readme(browser: Browser, server: Server, runs: dict[str, str]) -> None:
-    """A paper after its run, and embeddings with a selection."""
-    for name, path in (("paper", f"/method?paper={PAPERS[0]}&run={runs[PAPERS[0]]}"), ("embeddings", finished_embeddings(runs))):
-        page = new_page(browser, server)
-        page.goto(path)
-        settle(page)
-        page.screenshot(path=DOCS / f"{name}.png")
+def for_the_documents(browser: Browser, server: Server, runs: dict[str, str]) -> None:
+    """One picture of every page, in 256 colours."""
+    pages = {
+        "gallery": "/",
+        "method": f"/method?paper={PAPERS[0]}&run={runs[PAPERS[0]]}",
+        "models": "/models",
+        "model": f"/model?model={MODEL}&snapshot={runs['snapshot']}",
+        "embeddings": f"/embeddings?snapshot={runs['snapshot']}&around=-1,-1,0,-1,0,0,-1,0",  # a cluster
+        "calibration": f"/calibration?snapshot={runs['snapshot']}",
+        "pruning": f"/pruning?run={runs['pruning']}",
+        "dynamics": f"/dynamics?compare={runs[PAPERS[0]]}",
+        "runs": f"/runs?compare={runs[PAPERS[0]]}",
+        "query": "/query?example=0",
+        "stories": "/stories",
+        "story": "/story?story=for-executives",
+        "operator": "/operator",
+    }
+    DOCS.mkdir(parents=True, exist_ok=True)
+    for name, path in pages.items():
+        page = opened(browser, server, path)
+        picture = Image.open(io.BytesIO(page.screenshot()))
+        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(DOCS / f"{name}.png", optimize=True)
         page.context.close()
-
-
-def finished_embeddings(runs: dict[str, str]) -> str:
-    """The page Embeddings with a cluster in a polygon."""
-    return f"/embeddings?snapshot={runs['snapshot']}&around=-1,-1,0,-1,0,0,-1,0"
 
 
 def settle(page: Page) -> None:

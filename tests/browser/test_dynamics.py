@@ -61,7 +61,6 @@ def test_two_runs_over_each_other_and_the_link_brings_them_back(visitor, lab):
     expect(charts(page).last).to_contain_text("Loss (log scale)")
     address = page.url
     assert address.count("compare=") == 2 and "log_y=true" in address.lower()
-    page.close()
 
     page = visitor(address, at=lab)
     expect(charts(page)).to_have_count(2)
@@ -77,7 +76,6 @@ def both(visitor, lab, more):
     pick(page, "Fast")
     expect(charts(page)).to_contain_text("Fast,")
     address = page.url
-    page.close()
     return visitor(address + more, at=lab)
 
 
