@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.chromium import CHROMIUM
+
 os.environ["PROVING_GROUND_REFERENCE"] = str(Path(__file__).parent / "no reference results")  # a store starts empty
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; the same for the processes that tests start
 
 BROWSER_TESTS = Path(__file__).parent / "browser"
-# The headless build, where there is one: without windows of its own it needs two thirds of the time.
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium-headless-shell") or "/usr/bin/chromium"
 NO_CHROMIUM = f"There is no Chromium at {CHROMIUM}, so no browser was tried: install it, or say with CHROMIUM where it is."
 
 

@@ -176,6 +176,7 @@ def settle(page: Page) -> None:
     """Waits until the script has run and nothing is still to be drawn."""
     page.get_by_role("heading", level=1).wait_for()
     page.wait_for_function(SETTLED)
+    page.get_by_text("The workers are warming up").first.wait_for(state="hidden")
     page.wait_for_timeout(700)  # charts fade in
 
 

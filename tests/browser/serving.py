@@ -16,7 +16,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.conftest import CHROMIUM
+from tests.chromium import CHROMIUM
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM_ARGUMENTS = [
