@@ -19,9 +19,9 @@ def path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def lab(path):
-    record_training(path, "Slow *and* steady", "--lr", "0.02", "--steps", "200")
+    record_training(path, "Slow *and* steady", "--lr", "0.02", "--steps", "100")
     with serving(PROVING_GROUND_STORE=str(path), PROVING_GROUND_WORKERS="1") as server:
-        record_training(path, "Fast", "--lr", "0.2", "--steps", "200")  # while the app holds the store
+        record_training(path, "Fast", "--lr", "0.2", "--steps", "100")  # while the app holds the store
         yield server
 
 
@@ -39,7 +39,7 @@ def test_runs_of_ones_own_are_on_the_page_of_runs_and_lead_to_their_curves(visit
     page = visitor("/runs", at=lab)
     row = page.locator("[class*=st-key-row-]").filter(has_text="Slow *and* steady")
     expect(row).to_contain_text("own script")
-    expect(row).to_contain_text("lr = 0.02, steps = 200")
+    expect(row).to_contain_text("lr = 0.02, steps = 100")
     expect(row).to_contain_text("completed")
     expect(row.get_by_role("button", name="Cancel")).to_have_count(0)
     row.get_by_role("link", name="Slow *and* steady").click()

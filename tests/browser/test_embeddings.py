@@ -25,7 +25,7 @@ def lab(tmp_path_factory):
     for run in (RUN, OTHER):
         write_snapshot(store, run=run)
     write_training(store, TRAINING, (0, 100, 200))
-    with serving(PROVING_GROUND_STORE=str(store)) as server:
+    with serving(PROVING_GROUND_STORE=str(store), PROVING_GROUND_WORKERS="1") as server:
         yield server
 
 

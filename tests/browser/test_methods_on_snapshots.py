@@ -15,19 +15,19 @@ from tests.browser.snapshot_store import RUN, TITLE, write_snapshot
 def at(tmp_path_factory):
     path = tmp_path_factory.mktemp("snapshots") / "store.duckdb"
     write_snapshot(path)
-    with serving(PROVING_GROUND_STORE=str(path)) as server:
+    with serving(PROVING_GROUND_STORE=str(path), PROVING_GROUND_WORKERS="1") as server:
         yield server
 
 
 def test_a_paper_runs_on_a_snapshot_and_its_page_keeps_it(visitor, at):
-    page = visitor(f"/method?paper=neural-collapse&preset=smoke&snapshot={RUN}", at=at)
+    page = visitor(f"/method?paper=transductive-clustering&preset=smoke&snapshot={RUN}", at=at)
     chip = page.get_by_text(f"on snapshot {TITLE}")
     expect(chip).to_be_visible()
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_role("button", name="Run again")).to_be_visible()
     own = re.search("run=([0-9a-f]{12})", page.url)[1]
 
-    page = visitor(f"/method?paper=neural-collapse&run={own}", at=at)  # the link alone brings it back
+    page = visitor(f"/method?paper=transductive-clustering&run={own}", at=at)  # the link alone brings it back
     expect(page.get_by_role("button", name="Run again")).to_be_visible()
     expect(chip.first).to_be_visible()
     page.get_by_role("tab", name="Command line").click()
@@ -43,7 +43,7 @@ def test_a_paper_runs_on_a_snapshot_and_its_page_keeps_it(visitor, at):
 
 
 def test_a_snapshot_that_is_gone_is_said(visitor, at):
-    page = visitor("/method?paper=neural-collapse&snapshot=000000000000", at=at)
+    page = visitor("/method?paper=transductive-clustering&snapshot=000000000000", at=at)
     expect(page.get_by_role("alert")).to_contain_text("There is no complete snapshot '000000000000'")
     expect(page.get_by_role("button", name="Run", exact=True)).to_be_disabled()
 

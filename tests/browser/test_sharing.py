@@ -32,7 +32,8 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def lab(place, hub):
     store = place / "store.duckdb"
-    with serving(PROVING_GROUND_STORE=str(store), HF_ENDPOINT=hub.url, HF_TOKEN="", log=place / "log") as server:
+    settings = {"HF_ENDPOINT": hub.url, "HF_TOKEN": "", "PROVING_GROUND_WORKERS": "1"}
+    with serving(PROVING_GROUND_STORE=str(store), log=place / "log", **settings) as server:
         yield server
 
 

@@ -19,7 +19,8 @@ HEADLINE, NOTE = "Small is enough", "We need **{effect}%** of the weights.\n\n<i
 def app(tmp_path_factory):
     """The app with the reference results that ship with it."""
     store = tmp_path_factory.mktemp("stories") / "store.duckdb"
-    with serving(PROVING_GROUND_STORE=str(store), PROVING_GROUND_REFERENCE=str(REFERENCE)) as server:
+    settings = {"PROVING_GROUND_REFERENCE": str(REFERENCE), "PROVING_GROUND_WORKERS": "1"}
+    with serving(PROVING_GROUND_STORE=str(store), **settings) as server:
         yield server
 
 
