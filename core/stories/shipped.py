@@ -293,8 +293,8 @@ Find the thin line, the thick mark and the bar in the picture. Which of them dec
             "lazy-to-rich-grokking",
             "A claim is as strong as its weakest part",
             """The paper also says what happens inside: features turn towards the task, and they do so *after* the fit. That
-makes two parts, and a claim holds only if all of it does. Here both do, by {effect} decades at the least ({low} to {high}, n = {n}):
-it **{verdict}**.
+makes two parts, and a claim holds only if all of it does. Here both do, by {effect} decades at the least ({low} to {high},
+n = {n}): it **{verdict}**.
 
 Ask of every claim in a paper: which number would have been enough to prove it wrong?""",
             claim="c3",
