@@ -9,6 +9,7 @@ import psutil
 import streamlit as st
 
 from app import engine, troubles
+from core.limits import UNLIMITED
 from pages import following, model_card, wording
 
 WAIT = 1.0  # seconds after a wrong secret
@@ -65,10 +66,13 @@ def upkeep() -> None:
     """Clearing by the limits now, and not within ten minutes."""
     st.subheader("Upkeep", anchor=False)
     limits = server.limits
-    st.caption(
-        f"Runs, uploads and stories are cleared after {limits.keep_days:g} days, and the oldest beyond "
-        f"{limits.store_gigabytes:g} GB; reference results never."
-    )
+    if limits.keep_days == limits.store_gigabytes == UNLIMITED:
+        st.caption("No limit of age or size is set: nothing is cleared.")
+        return
+    after = f"after {limits.keep_days:g} days" if limits.keep_days < UNLIMITED else ""
+    beyond = f"the oldest beyond {limits.store_gigabytes:g} GB" if limits.store_gigabytes < UNLIMITED else ""
+    what = " and ".join(filter(None, [after, beyond]))
+    st.caption(f"Runs, uploads and stories are cleared: {what}. Reference results never.")
     if st.button("Clear now", icon=":material/mop:"):
         st.markdown(f"{wording.count(server.clean(), 'item')} cleared.")
 
