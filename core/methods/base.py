@@ -357,7 +357,8 @@ class Decide(Protocol):
 class Claim:
     """A falsifiable statement of the paper.
 
-    `decide` returns a Verdict with n of at least 1 even where the precondition fails, and where a person left arms out.
+    `decide` is called too where the precondition fails or a person left arms out; its Verdict rests on n of at least 1, or is
+    "not testable here".
 
     Attributes:
         evidence: what the paper itself reports, with its figure or table.
