@@ -95,7 +95,7 @@ def figure(
         case Stack():
             return _stack(source, view)
         case Lines():
-            return _lines(source, view)
+            return _lines(source, view, _curve_rows(source, view))
         case Points():
             return _points(source, view)
         case Bars():
@@ -222,8 +222,14 @@ def _order(field: str) -> int:
 # --- one function a kind of view --------------------------------------------------------------------------------------
 
 
-def _lines(source: _Source, view: Lines, keys: Sequence[Key] = (), legend: Sequence[Any] = (), labelled: bool = True) -> Any | None:
-    frame = _curve_rows(source, view)
+def _lines(
+    source: _Source,
+    view: Lines,
+    frame: pd.DataFrame,
+    keys: Sequence[Key] = (),
+    legend: Sequence[Any] = (),
+    labelled: bool = True,
+) -> Any | None:
     if frame.empty:
         return None
     keys = keys or source.keys(view.colour, frame[view.colour], view.dashed, view.rule)
@@ -251,12 +257,12 @@ def _stack(source: _Source, view: Stack) -> Any | None:
     if not found:
         return None
     if len(found) == 1:
-        return _lines(source, found[0][0])
+        return _lines(source, *found[0])
     values = pd.concat([rows[inner.colour] for inner, rows in found])
     dashed = tuple(dict.fromkeys(value for inner, _ in found for value in inner.dashed))
     keys = source.keys(found[0][0].colour, values, dashed, found[0][0].rule)
     legend, last = list(values.unique()), len(found) - 1
-    parts = [_lines(source, inner, keys, legend, labelled=number == last) for number, (inner, _) in enumerate(found)]
+    parts = [_lines(source, *part, keys, legend, labelled=number == last) for number, part in enumerate(found)]
     return charts.stack(parts, description=_text(view), **source.look)
 
 

@@ -122,7 +122,7 @@ def _is_active(now: Progress | None) -> bool:
 
 def outcomes(run: str, finished: Any) -> list[str]:
     """The verdicts of an ended run, in the order of its claims."""
-    return _kept_outcomes(run, str(finished))
+    return _kept_outcomes(run=run, finished=str(finished))
 
 
 @st.cache_data(max_entries=1000, show_spinner=False)

@@ -289,7 +289,7 @@ def first_curves(run: str) -> list[str]:
 
 def draw_claims(method: Method, run: str | None, status: str | None) -> None:
     """Every claim, with its verdict where the run has ended."""
-    verdicts = store.verdicts(run) if run else pd.DataFrame()
+    verdicts = store.verdicts(run) if run and status not in wording.ACTIVE else pd.DataFrame()
     imported = run is not None and store.run(run)["origin"] == "imported"
     st.markdown("**Claims, at this scale**")
     found = {row["claim"]: row for row in verdicts.to_dict("records")}

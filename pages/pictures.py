@@ -1,13 +1,19 @@
-"""Charts on the pages: a view of a run as a Vega-Lite specification, computed once where the run has ended."""
+"""Charts on the pages: a view of a run as a Vega-Lite specification, computed once where the run has ended.
+
+Kept functions are called with the names of their arguments, which Streamlit would otherwise look up every time.
+"""
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import altair
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import streamlit as st
+from altair.utils.data import to_values
 from altair.utils.schemapi import disable_debug_mode
 
 from app import engine
@@ -21,7 +27,7 @@ Size = Literal["full", "card"]
 
 LOOK_SECONDS = 0.9  # less than from one look at a run to the next
 
-altair.data_transformers.disable_max_rows()  # what a chart may show is decided by the store's queries
+_tables: ContextVar[dict[int, tuple[str, pd.DataFrame]]] = ContextVar("tables")  # of the chart that is being written
 disable_debug_mode()  # each part of a chart is checked against its schema while it is put together: the tests do that
 
 
@@ -38,16 +44,42 @@ def draw(specification: Specification) -> None:
 def of_chart(chart: Any) -> Specification:
     """The specification of a chart of core.charts, which is right by its tests: validating it again would take most of the time.
 
-    Its rows become Arrow tables, as Streamlit would make them each time anew that a kept specification is drawn.
+    Its rows become Arrow tables, as Streamlit would make them each time anew that a kept specification is drawn. They are called
+    by their order and not by what is in them, so that new points go into the picture that a browser has.
     """
-    found = chart.to_dict(validate=False)
-    tables = {name: pa.Table.from_pandas(pd.DataFrame(rows)) for name, rows in found.get("datasets", {}).items()}
-    return found | {"datasets": tables}
+    tables: dict[int, tuple[str, pd.DataFrame]] = {}
+    mine = _tables.set(tables)
+    try:
+        found = chart.to_dict(validate=False)
+    finally:
+        _tables.reset(mine)
+    return found | {"datasets": {name: _arrow(rows) for name, rows in tables.values()}}
+
+
+def _named_table(data: pd.DataFrame) -> dict[str, Any]:
+    """What Altair writes in place of a chart's rows: their name, while `of_chart` is at work, else the rows."""
+    tables = _tables.get(None)
+    if tables is None:
+        return to_values(data)
+    return {"name": tables.setdefault(id(data), (f"rows-{len(tables)}", data))[0]}
+
+
+altair.data_transformers.register("tables", _named_table)
+altair.data_transformers.enable("tables")  # with any number of rows: what a chart may show is decided by the store's queries
+
+
+def _arrow(rows: pd.DataFrame) -> bytes:
+    table = pa.Table.from_pandas(rows.replace([np.inf, -np.inf], np.nan), preserve_index=False)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
 
 
 def with_rows(specification: Specification) -> Specification:
     """The same as any program reads it: rows instead of Arrow tables."""
-    return specification | {"datasets": {name: table.to_pylist() for name, table in specification["datasets"].items()}}
+    tables = {name: pa.ipc.open_stream(table).read_all() for name, table in specification["datasets"].items()}
+    return specification | {"datasets": {name: table.to_pylist() for name, table in tables.items()}}
 
 
 def of_words(words: str) -> Specification:
@@ -59,7 +91,7 @@ def of_words(words: str) -> Specification:
 
 def of_live_view(run: str, slug: str, view: View) -> Specification | None:
     """The specification of a view of a run that is under way; None where nothing was recorded for it yet."""
-    return _shared_view(run, slug, view, is_dark())
+    return _shared_view(run=run, slug=slug, view=view, dark=is_dark())
 
 
 @st.cache_data(max_entries=100, ttl=LOOK_SECONDS, show_spinner=False)
@@ -75,7 +107,7 @@ def _of_view(run: str, slug: str, view: View, dark: bool, size: Size = "full", f
 
 def of_ended_view(run: str, finished: Any, slug: str, number: int, size: Size = "full", frame: Any = None) -> Specification | None:
     """The specification of the method's view of that number, kept; a run that is run again has another `finished`."""
-    return _kept_view(run, str(finished), slug, number, size, frame, is_dark())
+    return _kept_view(run=run, finished=str(finished), slug=slug, number=number, size=size, frame=frame, dark=is_dark())
 
 
 @st.cache_data(max_entries=1000, show_spinner=False)
@@ -85,7 +117,7 @@ def _kept_view(run: str, finished: str, slug: str, number: int, size: Size, fram
 
 def of_lines(frame: pd.DataFrame, x: Axis, y: Axis, colour: str, facet: str = "") -> Specification:
     """The specification of core.charts.lines, kept."""
-    return _kept_lines(frame, x, y, colour, facet, is_dark())
+    return _kept_lines(frame=frame, x=x, y=y, colour=colour, facet=facet, dark=is_dark())
 
 
 @st.cache_data(max_entries=50, show_spinner=False)
@@ -95,7 +127,7 @@ def _kept_lines(frame: pd.DataFrame, x: Axis, y: Axis, colour: str, facet: str, 
 
 def of_verdict(verdict: dict[str, Any]) -> Specification:
     """The effect and its interval as one line."""
-    return _kept_verdict(verdict, is_dark())
+    return _kept_verdict(verdict=verdict, dark=is_dark())
 
 
 @st.cache_data(max_entries=1000, show_spinner=False)

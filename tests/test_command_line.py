@@ -10,6 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from core.__main__ import main
+from core.methods import registry
+
 PAPERS = Path(__file__).parent / "engine" / "papers"
 
 
@@ -22,6 +25,27 @@ def core(*words, store=None):
         env=os.environ | {"PROVING_GROUND_PAPERS": str(PAPERS)},
         cwd=Path(__file__).parents[1],
     )
+
+
+@pytest.fixture
+def called(monkeypatch, capsys, tmp_path):
+    """The same without a process of its own: `called("list")`."""
+    monkeypatch.setenv("PROVING_GROUND_PAPERS", str(PAPERS))
+    monkeypatch.setenv("PROVING_GROUND_STORE", str(tmp_path / "store.duckdb"))
+    caches = (registry.paths, registry.catalogue, registry.load)
+
+    def call(*words):
+        try:
+            code = main(words)
+        except SystemExit as end:
+            code = end.code
+        return subprocess.CompletedProcess(words, code, *capsys.readouterr())
+
+    for cache in caches:
+        cache.cache_clear()
+    yield call
+    for cache in caches:
+        cache.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +72,12 @@ def test_list_names_every_paper_with_its_parts():
     assert "lottery-ticket" in core("list").stdout
 
 
-def test_show_explains_a_paper():
-    shown = core("show", "faults")
+def test_show_explains_a_paper(called):
+    shown = called("show", "faults")
     assert shown.returncode == 0
     assert "steps = 20" in shown.stdout
     assert "Allowed: a whole number from 1 to 1e+06" in shown.stdout
-    details = json.loads(core("show", "faults", "--json").stdout)
+    details = json.loads(called("show", "faults", "--json").stdout)
     assert details["params"][0]["name"] == "steps"
 
 
@@ -126,8 +150,8 @@ def test_a_failed_cell_gives_exit_code_1_and_says_why(store):
         ([], "required: command"),
     ],
 )
-def test_wrong_arguments_give_exit_code_2_and_one_line(words, said):
-    done = core(*words)
+def test_wrong_arguments_give_exit_code_2_and_one_line(called, words, said):
+    done = called(*words)
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
@@ -150,7 +174,7 @@ def test_an_unknown_run_and_a_damaged_store_have_one_line_each(store, tmp_path):
 
 
 @pytest.mark.parametrize("words", [[], ["list"], ["show"], ["run"], ["runs"], ["export"], ["import"]])
-def test_every_command_has_help(words):
-    done = core(*words, "--help")
+def test_every_command_has_help(called, words):
+    done = called(*words, "--help")
     assert done.returncode == 0
     assert "usage: python -m core" in done.stdout

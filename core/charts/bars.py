@@ -123,7 +123,7 @@ def _panel(
         layers.append(number.encode(text=alt.Text("y:Q", format=y.format or ".4~r")))
         above = alt.Chart(pd.DataFrame({"row": order})).mark_text(align="left", baseline="bottom", dy=-3, color=ink)
         layers.append(above.encode(x=alt.XValue(0), y=alt.Y("row:N", sort=order, bandPosition=0), text=alt.Text("row:N")))
-    return theme.framed(alt.layer(*layers), step * max(len(order), 1) - (step - lane * lanes))
+    return theme.framed(theme.Layered(layers), step * max(len(order), 1) - (step - lane * lanes))
 
 
 def _across(y: Axis, from_zero: bool, size: Size) -> alt.X:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from core.charts import theme
@@ -65,7 +66,7 @@ def lines(
     """
     keys = keys or theme.keys_of(frame[colour], reference=dashed)
     frame, tints = theme.named(frame, colour, keys, dark, also=legend)
-    recorded = set(frame.loc[y.allowed(frame[y.field]), "key"])
+    recorded = set(frame.loc[y.allowed(frame[y.field]), "key"].unique())
     titles = {key.value: key.title for key in keys}
     listed = recorded | {titles[value] for value in legend if value in titles}
     frame, tints = frame[frame["key"].isin(recorded)], {title: tint for title, tint in tints.items() if title in listed}
@@ -128,10 +129,7 @@ def _summarise(frame: pd.DataFrame, look: _Look, seed: str) -> _Layers:
         key: over_seeds(rows, x, y, seed, POINTS[look.size]) for key, rows in frame.groupby("key", sort=False) if key != look.rule
     }
     mean, single, breaks = (
-        pd.concat([getattr(found, name).assign(key=key) for key, found in curves.items()], ignore_index=True)
-        if curves
-        else pd.DataFrame({column: [] for column in ("key", "x", "y", "low", "bottom", "top", "piece")})
-        for name in ("mean", "single", "breaks")
+        _joined({key: getattr(found, name) for key, found in curves.items()}) for name in ("mean", "single", "breaks")
     )
     ruled = frame[frame["key"] == look.rule]
     each = y.scaled(ruled[y.allowed(ruled[y.field])].groupby(seed)[y.field].mean())
@@ -140,6 +138,15 @@ def _summarise(frame: pd.DataFrame, look: _Look, seed: str) -> _Layers:
         centre, low, high = (float(y.unscaled(end)) for end in mean_interval(each))
         rules = pd.DataFrame({"key": [look.rule], "y": [centre], "low": [low], "high": [high]})
     return _Layers(mean, single, breaks, rules)
+
+
+def _joined(frames: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The rows of all curves, with the column `key`."""
+    some = {key: frame for key, frame in frames.items() if len(frame)}
+    if not some:
+        return pd.DataFrame({column: [] for column in ("key", "x", "y", "low", "bottom", "top", "piece")})
+    keys = np.repeat(list(some), [len(frame) for frame in some.values()])
+    return pd.concat(list(some.values()), ignore_index=True).assign(key=keys)
 
 
 def _panel(layers: _Layers, look: _Look, hover: str) -> Any:
@@ -169,12 +176,8 @@ def _panel(layers: _Layers, look: _Look, hover: str) -> Any:
     if len(single):
         thin = alt.Chart(single).mark_line(strokeWidth=1, opacity=0.6)
         drawn.append(thin.encode(x=across, y=up, color=colour, detail=[alt.Detail("seed:N"), alt.Detail("piece:N")]))
-    return alt.layer(
-        *drawn,
-        *_rules(layers.rules, up, look),
-        *_breaks(layers.breaks, across, look),
-        *_dots(mean, across, up, colour, look, hover),
-    )
+    drawn += _rules(layers.rules, up, look) + _breaks(layers.breaks, across, look)
+    return theme.Layered(drawn + _dots(mean, across, up, colour, look, hover))
 
 
 def _dots(mean: pd.DataFrame, across: alt.X, up: alt.Y, colour: alt.Color, look: _Look, hover: str) -> list[alt.Chart]:

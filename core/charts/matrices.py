@@ -257,7 +257,7 @@ def _cells(
     )
     chart = chart.encode(tooltip=hints) if size == "full" else chart
     if ink is None:
-        return alt.layer(chart)
+        return theme.Layered([chart])
     middle = rows.assign(x=(rows["x"] + rows["x2"]) / 2, y=(rows["y"] + rows["y2"]) / 2, ink=ink)[rows["value"].notna()]
     largest = rows["value"].abs().max()
     text = alt.Text("value:Q", format=format or (".2f" if largest < 10 else ".1f" if largest < 100 else ".2~s"))
@@ -265,7 +265,7 @@ def _cells(
         alt.Chart(part).mark_text(fontSize=9.5, color=tint).encode(x=across, y=down, text=text)
         for tint, part in middle.groupby("ink")
     ]
-    return alt.layer(chart, *numbers)
+    return theme.Layered([chart, *numbers])
 
 
 def _span(rows: pd.DataFrame, name: str, whole: bool) -> list[str]:
@@ -336,7 +336,7 @@ def _grid(rows: pd.DataFrame, x: Axis, y: Axis, value: Axis, colour: alt.Color, 
             size=70, strokeWidth=2, color=theme.palette(dark).text, filled=False
         )
         layers.append(ring.encode(x=alt.X("x0:Q"), y=alt.Y("y0:Q")))
-    return alt.layer(*layers)
+    return theme.Layered(layers)
 
 
 def _between(values: np.ndarray, axis: Axis) -> np.ndarray:

@@ -67,7 +67,7 @@ def points(
         if segments is not None and len(segments):
             own = segments[segments[facet].isin(set(rows[facet]))] if facet in segments else segments
             layers.append(_segments(own, x, y, dark, size))
-        charts.append(theme.framed(alt.layer(*layers), _height(size, len(parts)), title))
+        charts.append(theme.framed(theme.Layered(layers), _height(size, len(parts)), title))
     text = description or f"Dots of {y.heading(frame[y.field])} against {x.heading(frame[x.field])}"
     text = f"{text}. Colours and shapes: {', '.join(tints)}." + (
         " Lines are least-squares fits on the axes' scales." if fit else ""
@@ -132,7 +132,7 @@ def scaling(
     text = f"{description or f'{y.name} against {x.name}, both on log scales'}. Power laws with 95% bands: {'; '.join(tints)}."
     text += " Rings are held out of the fits." if held_out else ""
     note = "Rings are held out of the fits; dashes extend the lines to them." if held_out else ""
-    return theme.finished(theme.framed(alt.layer(*layers), _height(size, 1)), dark=dark, description=text, size=size, note=note)
+    return theme.finished(theme.framed(theme.Layered(layers), _height(size, 1)), dark=dark, description=text, size=size, note=note)
 
 
 def embedding(

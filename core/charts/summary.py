@@ -114,6 +114,9 @@ def thin(x: np.ndarray, y: np.ndarray, points: int) -> np.ndarray:
 
 # --- curves over seeds ------------------------------------------------------------------------------------------------
 
+NO_SINGLE = pd.DataFrame({"x": [], "y": [], "seed": [], "piece": []})
+NO_BREAKS = pd.DataFrame({"x": [], "reason": pd.Series([], dtype="str"), "seeds": [], "n": []})
+
 
 @dataclass(frozen=True)
 class Curves:
@@ -137,25 +140,30 @@ def over_seeds(frame: pd.DataFrame, x: Axis, y: Axis, seed: str = "seed", points
     Where seeds were recorded at different x, each is read off at all of them by straight lines between its own points. On a log
     y axis, mean and interval are of the logarithms: a geometric mean. Several rows of one seed at one x are averaged first.
     """
-    frame = frame[x.allowed(frame[x.field])]
-    seeds = [(name, _curve(rows, x, y)) for name, rows in frame.groupby(seed, sort=True)]
-    grid = np.unique(np.concatenate([curve.index.to_numpy(float) for _, curve in seeds])) if seeds else np.empty(0)
-    readings = [_read(curve.index.to_numpy(float), curve.to_numpy(float), grid, y) for _, curve in seeds]
-    values = np.array([reading for reading, _ in readings]).reshape(len(seeds), len(grid))
+    at, values, names = (frame[column].to_numpy() for column in (x.field, y.field, seed))
+    at, values, shown = at.astype(float), values.astype(float), x.allowed(at)
+    seeds = [(name, _curve(at[mine], values[mine])) for name in np.unique(names[shown]) for mine in [shown & (names == name)]]
+    grid = np.unique(np.concatenate([places for _, (places, _) in seeds])) if seeds else np.empty(0)
+    readings = [_read(*curve, grid, y) for _, curve in seeds]
+    read = np.array([reading for reading, _ in readings]).reshape(len(seeds), len(grid))
     inside = np.array([within for _, within in readings], dtype=bool).reshape(len(seeds), len(grid))
-    everywhere, finite = np.asarray(inside.all(axis=0)), np.isfinite(values)
-    shown = everywhere & finite.all(0)
+    everywhere, finite = np.asarray(inside.all(axis=0)), np.isfinite(read)
     return Curves(
-        _mean_of(grid, values, shown, x, y, points),
-        _single_of(grid, values, inside & finite & ~everywhere, everywhere, [name for name, _ in seeds], x, y, points),
-        _breaks_of(seeds, x, y),
+        _mean_of(grid, read, everywhere & finite.all(0), x, y, points),
+        _single_of(grid, read, inside & finite & ~everywhere, everywhere, [name for name, _ in seeds], x, y, points),
+        _breaks_of([curve for _, curve in seeds], y),
     )
 
 
-def _curve(rows: pd.DataFrame, x: Axis, y: Axis) -> pd.Series:
-    """One seed's y by ascending x, once each; a mean with a value that is not finite is not finite."""
-    curve = pd.Series(rows[y.field].to_numpy(float), index=rows[x.field].to_numpy(float)).sort_index()
-    return curve if curve.index.is_unique else curve.groupby(level=0).agg(lambda values: values.mean(skipna=False))
+def _curve(at: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One seed's x, ascending and once each, and its y; a mean with a value that is not finite is not finite."""
+    order = np.argsort(at, kind="stable")
+    at, values = at[order], values[order]
+    first = np.flatnonzero(np.append(True, at[1:] != at[:-1]))
+    if len(first) == len(at):
+        return at, values
+    with np.errstate(invalid="ignore"):  # infinities of both signs
+        return at[first], np.add.reduceat(values, first) / np.diff(np.append(first, len(at)))
 
 
 def _read(at: np.ndarray, values: np.ndarray, grid: np.ndarray, y: Axis) -> tuple[np.ndarray, np.ndarray]:
@@ -173,14 +181,14 @@ def _read(at: np.ndarray, values: np.ndarray, grid: np.ndarray, y: Axis) -> tupl
 
 def _mean_of(grid: np.ndarray, values: np.ndarray, shown: np.ndarray, x: Axis, y: Axis, points: int) -> pd.DataFrame:
     piece = _pieces(shown)
-    at, kept = grid[shown], values[:, shown]
-    mean, low, high = mean_interval(kept) if len(at) else (np.empty(0),) * 3
-    least, most = (kept.min(), kept.max()) if len(at) else (0.0, 0.0)
+    at, numbers = grid[shown], values[:, shown]
+    mean, low, high = mean_interval(numbers) if len(at) else (np.empty(0),) * 3
+    least, most = (numbers.min(), numbers.max()) if len(at) else (0.0, 0.0)
     bottom, top = drawn_ends(low, high, least, most)
+    kept = thin(x.scaled(at), mean, points) if len(at) else np.empty(0, dtype=int)
     ends = {"low": low, "high": high, "bottom": bottom, "top": top}
-    rows = pd.DataFrame({"x": at, "y": y.unscaled(mean), **{name: y.unscaled(end) for name, end in ends.items()}})
-    rows = rows.assign(piece=piece[shown], n=len(values))
-    return rows.iloc[thin(x.scaled(at), mean, points)] if len(at) else rows
+    columns = {"x": at[kept], "y": y.unscaled(mean[kept]), **{name: y.unscaled(end[kept]) for name, end in ends.items()}}
+    return pd.DataFrame({**columns, "piece": piece[shown][kept], "n": len(values)})
 
 
 def _single_of(
@@ -194,7 +202,7 @@ def _single_of(
     points: int,
 ) -> pd.DataFrame:
     """Each seed beyond what all seeds share, with the shared point beside it so that the line joins."""
-    pieces = [pd.DataFrame({"x": [], "y": [], "seed": [], "piece": []})]
+    pieces = []
     for name, row, own in zip(names, values, alone, strict=True):
         beside = np.zeros_like(own)
         beside[1:] |= own[:-1]
@@ -203,19 +211,20 @@ def _single_of(
         if own.any():
             rows = pd.DataFrame({"x": grid[own], "y": y.unscaled(row[own]), "seed": name, "piece": _pieces(own)[own]})
             pieces.append(rows.iloc[thin(x.scaled(grid[own]), row[own], points)])
-    return pd.concat(pieces[1:] or pieces, ignore_index=True)
+    return pd.concat(pieces, ignore_index=True) if pieces else NO_SINGLE
 
 
-def _breaks_of(seeds: Sequence[tuple[int, pd.Series]], x: Axis, y: Axis) -> pd.DataFrame:
+def _breaks_of(curves: Sequence[tuple[np.ndarray, np.ndarray]], y: Axis) -> pd.DataFrame:
     """The first x of each run of values that cannot be shown, over all seeds, with the reason and how many seeds break there."""
     found: list[tuple[float, str]] = []
-    for _, curve in seeds:
-        values = curve.to_numpy(float)
+    for at, values in curves:
         bad = ~y.allowed(values)
         starts = bad & ~np.concatenate([[False], bad[:-1]])
-        found += [(float(curve.index[i]), _reason(values[i])) for i in np.flatnonzero(starts)]
+        found += [(float(at[i]), _reason(values[i])) for i in np.flatnonzero(starts)]
+    if not found:
+        return NO_BREAKS
     rows = pd.DataFrame(found, columns=["x", "reason"])
-    return rows.groupby(["x", "reason"], as_index=False, sort=True).size().rename(columns={"size": "seeds"}).assign(n=len(seeds))
+    return rows.groupby(["x", "reason"], as_index=False, sort=True).size().rename(columns={"size": "seeds"}).assign(n=len(curves))
 
 
 def _reason(value: float) -> str:

@@ -111,7 +111,7 @@ def keys_of(values: Iterable[Any], reference: Sequence[Any] = ()) -> list[Key]:
     >>> [(key.title, key.role) for key in keys_of(["width 64", "width 8", "infinite"], reference=["infinite"])]
     [('width 8', 'level'), ('width 64', 'level'), ('infinite', 'reference')]
     """
-    found = [value for value in pd.unique(pd.Series(list(values), dtype=object)) if not _missing(value)]
+    found = [value for value in pd.Series(values).unique().tolist() if not _missing(value)]
     plain = [value for value in found if value not in reference]
     numbers = [_number_within(value) for value in plain]
     words = {around for around, _ in numbers}
@@ -166,7 +166,7 @@ def named(
     titles = {key.value: key.title for key in keys}
     frame = frame.assign(key=frame[colour].map(titles))
     frame = frame[frame["key"].notna()]
-    present = set(frame["key"]) | {titles[value] for value in also if value in titles}
+    present = set(frame["key"].unique()) | {titles[value] for value in also if value in titles}
     return frame, {title: tint for title, tint in colours(keys, dark).items() if title in present}
 
 
@@ -388,6 +388,30 @@ class Joined:
         return spec
 
 
+@dataclass
+class Layered:
+    """Charts over one another, as alt.layer would put them together; that copies and hashes each of them, and takes most of the
+    time that curves take which are drawn anew every second."""
+
+    layers: Sequence[Any]
+    height: float | None = None
+    title: Any = None
+    description: str = ""
+    autosize: Any = None
+    config: dict[str, Any] | None = None
+
+    def to_dict(self, *args: Any, context: dict[str, Any] | None = None, **kwargs: Any) -> dict[str, Any]:
+        """The Vega-Lite specification."""
+        top, context = context is None, context or {"datasets": {}, "top_level": False}
+        spec: dict[str, Any] = {"layer": [layer.to_dict(validate=False, context=context) for layer in self.layers]}
+        spec |= {"height": self.height} if self.height is not None else {}
+        spec |= {"title": self.title.to_dict()} if self.title is not None else {}
+        if top:
+            spec |= {"$schema": alt.SCHEMA_URL, "description": self.description, "autosize": self.autosize.to_dict()}
+            spec |= {"config": self.config or {}, "datasets": context["datasets"]}
+        return spec
+
+
 def panels(
     charts: Sequence[Any], width: int = PANEL_WIDTH, shared: Sequence[str] = ("x", "y", "color"), size: Size = "full"
 ) -> Joined:
@@ -489,9 +513,26 @@ def round_to(value: float, digits: int = DIGITS) -> float:
 
 
 def compact(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same rows with floats of DIGITS significant digits, which are shorter in JSON."""
+    """The same rows with floats of DIGITS significant digits, which are shorter in JSON; NaN where one is not finite.
+
+    >>> compact(pd.DataFrame({"x": [np.pi * 1e5, -2e-9 / 3, np.inf]}))["x"].tolist()
+    [314159.3, -6.666667e-10, nan]
+    """
     floats = frame.select_dtypes("floating").columns
-    return frame.assign(**{name: [round_to(value) if np.isfinite(value) else None for value in frame[name]] for name in floats})
+    return frame.assign(**{name: _rounded(frame[name].to_numpy(float)) for name in floats})
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """As `round_to`, all at once: a whole number of DIGITS digits over or times an exact power of ten is the nearest float."""
+    size = np.abs(values)
+    usual = (size > 1e-15) & (size < 1e15)
+    found = np.where(np.isfinite(values), values, np.nan)
+    power = DIGITS - 1 - np.floor(np.log10(size[usual]))
+    up, down = 10.0 ** np.maximum(power, 0), 10.0 ** np.maximum(-power, 0)
+    found[usual] = np.round(values[usual] * up / down) * down / up
+    for i in np.flatnonzero(~usual & np.isfinite(values) & (values != 0)):
+        found[i] = round_to(values[i])
+    return found
 
 
 def _missing(value: Any) -> bool:

@@ -83,4 +83,4 @@ def _panel(rows: pd.DataFrame, x: Axis, y: Axis, time: Axis, colour: alt.Color, 
     dots = base.mark_circle(size=34 if size == "full" else 12, opacity=1).encode(color=colour)
     first = rows.loc[rows.groupby("seed")["t"].idxmin()]
     ring = alt.Chart(first).mark_point(size=150, filled=False, strokeWidth=1.8, color=chosen.text, opacity=1).encode(x=across, y=up)
-    return alt.layer(path, dots.encode(tooltip=hints) if size == "full" else dots, ring)
+    return theme.Layered([path, dots.encode(tooltip=hints) if size == "full" else dots, ring])

@@ -18,6 +18,8 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pyarrow as pa
+
 from core.engine import inputs as inputs_of_runs
 from core.engine import spec as specs
 from core.engine.local import Worker
@@ -38,7 +40,8 @@ ENDED = ("completed", "failed", "cancelled", "interrupted")
 CELLS_PER_GPU = 4
 WORKER_TRIES = 3
 MEMORY_CHECK_SECONDS = 0.5
-WRITE_SECONDS = 0.15
+TURN_SECONDS = 0.15
+WRITE_SECONDS = 0.5  # from one time that records are written to the next; the first points of a cell are written at once
 SPOOL_SECONDS = 0.5
 FULL_DISK_SECONDS = 5.0  # until what could not be written is tried again
 CLEAN_SECONDS = 600
@@ -81,6 +84,7 @@ class _Cell:
     started: float | None = None
     device: str = ""
     message: str = ""
+    has_points: bool = False
 
     @property
     def fraction(self) -> float:
@@ -331,7 +335,7 @@ class Engine:
     def _turn(self) -> None:
         while len(self._pool) < self.workers and self._early_deaths < WORKER_TRIES:
             self._pool.append(Worker())
-        ready = wait([self._waker, *(worker.connection for worker in self._pool)], timeout=WRITE_SECONDS)
+        ready = wait([self._waker, *(worker.connection for worker in self._pool)], timeout=TURN_SECONDS)
         if self._waker in ready:
             self._waker.recv_bytes()
         while not self._calls.empty():
@@ -381,6 +385,8 @@ class Engine:
             if message.progress:
                 cell.done, cell.total = message.progress
             self._batches.setdefault(run, []).append((cell, message))
+            if message.scalars is not None and not cell.has_points:
+                cell.has_points, self._written = True, -math.inf
         elif isinstance(message, Judged):
             worker.task = None
             self._finish(run, message)
@@ -666,9 +672,11 @@ class Engine:
 
 
 def _add_batches(writer: Writer, run: str, heard: list[tuple[_Cell, Batch]]) -> None:
+    scalars: dict[str, list[pa.RecordBatch]] = {}
+    progress: dict[int, tuple[int, int]] = {}
     for cell, batch in heard:
         if batch.scalars is not None:
-            writer.add_scalars(run, cell.arm, batch.scalars)
+            scalars.setdefault(cell.arm, []).append(batch.scalars)
         for array in batch.arrays:
             writer.add_array(run, cell.arm, array)
         for table in batch.tables:
@@ -676,7 +684,11 @@ def _add_batches(writer: Writer, run: str, heard: list[tuple[_Cell, Batch]]) -> 
         for result in batch.results:
             writer.add_result(run, cell.arm, result.seed, result.metric, result.value)
         if batch.progress:
-            writer.set_progress(run, cell.number, *batch.progress)
+            progress[cell.number] = batch.progress
+    for arm, batches in scalars.items():
+        writer.add_scalars(run, arm, pa.Table.from_batches(batches))
+    for number, (done, total) in progress.items():
+        writer.set_progress(run, number, done, total)
 
 
 def _default_cell_bytes(workers: int) -> int:

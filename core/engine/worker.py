@@ -1,4 +1,4 @@
-"""A worker process: `python -m core.engine.worker <file descriptor>`. It warms up, says hello, and runs what it is sent."""
+"""A worker process: `python -m core.engine.worker <file descriptor>`. It says hello, warms up, and runs what it is sent."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from core.recorder import Recorder
 RESERVED = 2**29  # bytes that a cell may reserve beyond what it may hold: the engine ends it where it fills them
 NO_MEMORY = ("can't allocate memory", "bad_alloc", "Cannot allocate memory")  # how native libraries say it
 TOKEN = re.compile(r"hf_[A-Za-z0-9]{8,}")
-NICE = 5  # the app and its pages come first where there is not a core for everybody
 
 
 def main(descriptor: int) -> None:
     """Serves tasks until the connection closes."""
     end_with_parent()
     connection = Connection(descriptor)
-    warm_up()
-    os.nice(NICE)
+    import_torch()
+    give_way()
     connection.send(Hello(look()))
+    warm_up()
     while True:
         try:
             task = connection.recv()
@@ -41,6 +41,18 @@ def main(descriptor: int) -> None:
             connection.send(run_cell(task, connection))
         else:
             connection.send(decide(task))
+
+
+def give_way() -> None:
+    """The app and its pages come first where there is not a core for everybody.
+
+    Linux lets a process with little weight finish its turn before one that wakes up: a page, which wakes up a hundred times,
+    waits for hundreds of milliseconds. Only an idle one gives way at once.
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    except (AttributeError, OSError):  # no Linux, or a sandbox that refuses it
+        os.nice(19)
 
 
 def end_with_parent() -> None:
@@ -55,13 +67,19 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def warm_up() -> None:
-    """One thread, whatever the number of workers, so that the numbers do not depend on it; and the slow imports, done now."""
-    import pandas  # noqa: F401
+def import_torch() -> None:
+    """With one thread, whatever the number of workers, so that the numbers do not depend on it."""
     import torch
 
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def warm_up() -> None:
+    """The other slow imports, done now, while a person still looks at the page."""
+    import pandas  # noqa: F401
+    import torch
+
     weight = torch.nn.Parameter(torch.zeros(2, 2))
     (weight @ weight).sum().backward()
     torch.optim.Adam([weight]).step()  # its first step imports much

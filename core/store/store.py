@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
@@ -222,15 +223,17 @@ class Store:
         return self._table(run, name).to_pandas()
 
     def _table(self, run: str, name: str) -> pa.Table:
-        pieces = []
         query = "SELECT arm, seed, rows FROM tables WHERE run = $run AND name = $name ORDER BY arm, seed, rowid"
-        for arm, seed, rows in self._rows(query, {"run": run, "name": name}):
-            piece = pa.ipc.open_stream(rows).read_all()
-            keys = [pa.array([arm] * len(piece), pa.string()), pa.array([seed] * len(piece), pa.int64())]
-            pieces.append(pa.table([*keys, *piece.columns], names=["arm", "seed", *piece.column_names]))
-        if not pieces:
+        found = self._rows(query, {"run": run, "name": name})
+        if not found:
             return pa.table({"arm": pa.array([], pa.string()), "seed": pa.array([], pa.int64())})
-        return pa.concat_tables(pieces, promote_options="permissive")
+        arms, seeds, streams = zip(*found, strict=True)
+        pieces = [pa.ipc.open_stream(rows).read_all() for rows in streams]
+        alike = all(piece.schema.equals(pieces[0].schema) for piece in pieces)
+        rows = pa.concat_tables(pieces, promote_options="none" if alike else "permissive")
+        sizes = [len(piece) for piece in pieces]
+        keys = [pa.array(np.repeat(arms, sizes), pa.string()), pa.array(np.repeat(seeds, sizes), pa.int64())]
+        return pa.table([*keys, *rows.columns], names=["arm", "seed", *rows.column_names])
 
     def array_index(self, run: str) -> pd.DataFrame:
         """What arrays there are, without their data."""
@@ -284,12 +287,18 @@ class Store:
 
     def results(self, run: str) -> pd.DataFrame:
         """The final metrics: one row per arm and seed, one column a metric."""
-        long = self._frame("SELECT arm, seed, metric, value FROM results WHERE run = $run ORDER BY arm, seed, rowid", {"run": run})
-        if long.empty:
-            return long[["arm", "seed"]]
-        order = list(dict.fromkeys(long["metric"]))
-        wide = long.pivot_table(index=["arm", "seed"], columns="metric", values="value", aggfunc="last", sort=False, dropna=False)
-        return wide[order].reset_index().rename_axis(columns=None)
+        import pandas as pd
+
+        query = "SELECT arm, seed, metric, value FROM results WHERE run = $run ORDER BY arm, seed, rowid"
+        found: dict[tuple[str, int], dict[str, float]] = {}
+        metrics: dict[str, None] = {}
+        for arm, seed, metric, value in self._rows(query, {"run": run}):
+            cell = found.setdefault((arm, seed), {})
+            metrics[metric] = None
+            if metric not in cell or not math.isnan(value):
+                cell[metric] = value
+        rows = [{"arm": arm, "seed": seed, **cell} for (arm, seed), cell in found.items()]
+        return pd.DataFrame(rows, columns=["arm", "seed", *metrics])
 
     def verdicts(self, run: str) -> pd.DataFrame:
         """The verdicts in the order of the claims: claim, text, verdict, effect, low, high, n, smallest, unit, detail."""

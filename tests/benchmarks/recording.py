@@ -22,7 +22,7 @@ SCALARS = 1_000_000
 
 
 def measure() -> Iterator[Measurement]:
-    worker.warm_up()
+    worker.import_torch()
     yield step_overhead()
     yield a_million_scalars()
 

@@ -31,7 +31,7 @@ from tests.browser.serving import Server, chromium, new_page, serving, settled
 from tests.load.visitor import Visitor
 
 MODEL, DATA = "starter/digits-vit", "digits-8"
-PAPERS = ("lottery-ticket", "grokking", "neural-collapse")
+PAPERS = ("lottery-ticket", "lazy-to-rich-grokking", "neural-collapse")
 EMPTY = {
     "gallery": "/",
     "paper": "/method?paper=large-step-perceptron",
