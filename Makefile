@@ -30,9 +30,9 @@ $(ENV)/bin/python:
 	$(PYTHON) -m venv $(ENV)
 
 $(ENV)/app.installed: requirements.txt | $(ENV)/bin/python
-	$(RUN) pip install --quiet -r $<
+	$(RUN) pip install --quiet --no-compile -r $<
 	@touch $@
 
 $(ENV)/test.installed: requirements-dev.txt requirements.txt | $(ENV)/bin/python
-	$(RUN) pip install --quiet -r $<
+	$(RUN) pip install --quiet --no-compile -r $<
 	@touch $@ $(ENV)/app.installed
