@@ -1,4 +1,4 @@
-"""A worker process: `python -m core.engine.worker <file descriptor>`. It says hello, warms up, and runs what it is sent."""
+"""A worker process: `python -m core.engine.worker <file descriptor>`. It warms up, says hello, and runs what it is sent."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def main(descriptor: int) -> None:
     end_with_parent()
     connection = Connection(descriptor)
     import_torch()
+    warm_up()
     give_way()
     connection.send(Hello(look()))
-    warm_up()
     while True:
         try:
             task = connection.recv()
