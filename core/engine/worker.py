@@ -28,7 +28,6 @@ def main(descriptor: int) -> None:
     """Serves tasks until the connection closes."""
     end_with_parent()
     connection = Connection(descriptor)
-    import_torch()
     warm_up()
     give_way()
     connection.send(Hello(look()))
@@ -67,19 +66,13 @@ def end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def import_torch() -> None:
-    """With one thread, whatever the number of workers, so that the numbers do not depend on it."""
+def warm_up() -> None:
+    """One thread, whatever the number of workers, so that the numbers do not depend on it; and the slow imports, done now."""
+    import pandas  # noqa: F401
     import torch
 
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True, warn_only=True)
-
-
-def warm_up() -> None:
-    """The other slow imports, done now, while a person still looks at the page."""
-    import pandas  # noqa: F401
-    import torch
-
     weight = torch.nn.Parameter(torch.zeros(2, 2))
     (weight @ weight).sum().backward()
     torch.optim.Adam([weight]).step()  # its first step imports much

@@ -22,7 +22,7 @@ SCALARS = 1_000_000
 
 
 def measure() -> Iterator[Measurement]:
-    worker.import_torch()
+    worker.warm_up()
     yield step_overhead()
     yield a_million_scalars()
 

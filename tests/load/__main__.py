@@ -27,6 +27,7 @@ from pathlib import Path
 import psutil
 
 from core.engine import Engine
+from core.methods import registry
 from tests.browser.serving import Server, chromium, new_page, serving, settled
 from tests.load.visitor import Visitor
 
@@ -189,7 +190,7 @@ async def _visit(
 async def _keep_running(server: Server, addresses: dict[str, str], measured: Measured, over: asyncio.Event) -> None:
     """Presses Run at one paper after the other, and stays until it has ended; the page "running" is that of the run under way."""
     async with Visitor(server.url) as visitor:
-        for paper in cycle(PAPERS):
+        for paper in cycle(registry.declared(slug).slug for slug in PAPERS):  # which raises where there is none
             await visitor.open(f"/method?paper={paper}&preset=standard")
             for button in {"Run", "Run again"} & set(visitor.buttons):  # neither while the workers warm up
                 await visitor.press(button)
